@@ -1,0 +1,192 @@
+"""The artefact's manifest: what a runtime, an inspector or a reader must know of the policy inside.
+
+JSON in section `.wardgate.manifest`, keys sorted, UTF-8. `Manifest.from_json` accepts nothing that it
+does not know, so that a newer artefact is refused and never half understood.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+FORMAT_VERSION = 1
+
+
+class ManifestError(ValueError):
+    """The manifest is missing, damaged, or of a version that this runtime does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """A file of the policy; `name` is relative to the main file's folder, `digest` is sha256 in hex."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSource:
+    """A rule and where it stands. Ids count from 1 in the order of the source."""
+
+    id: int
+    action: str
+    policy: str
+    inbound: bool
+    file: str
+    line: int
+    column: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """All rules of one effective policy with the same prefix; ids are positions in the list, from 1."""
+
+    id: int
+    prefix: str
+    inbound: bool
+    rules: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A compiled table: `count` little-endian integers of `element` bytes, alone in its section."""
+
+    name: str
+    section: str
+    element: int
+    count: int
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelIndex:
+    """The IPv4 tunnel prefix whose devices are found by address; `size` is a power of two."""
+
+    base: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class MapUse:
+    """A map that the artefact declares; see maps.MapLayout."""
+
+    name: str
+    scope: str
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramUse:
+    """A program; `hook` is `tc` or `xdp`."""
+
+    name: str
+    section: str
+    hook: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """See the module. `classes` counts policy classes with class 0; `parameters` are the numbers
+    that the generated C was specialised with, by name, for decoders and interpreters."""
+
+    format: int
+    wardgate: str
+    digest: str
+    files: tuple[PolicyFile, ...]
+    tunnel: tuple[str, ...]
+    tunnel_index: TunnelIndex | None
+    classes: int
+    default_class: int
+    subjects: Mapping[str, int]
+    resolved: Mapping[str, tuple[str, ...]]
+    rules: tuple[RuleSource, ...]
+    buckets: tuple[Bucket, ...]
+    tables: tuple[Table, ...]
+    parameters: Mapping[str, int]
+    maps: tuple[MapUse, ...]
+    programs: tuple[ProgramUse, ...]
+    features: tuple[str, ...]
+    tools: Mapping[str, str]
+
+    def class_of(self, user: str) -> int:
+        """Policy class of `user`; a user whom the policy does not mention has that of `"*"`."""
+        return self.subjects.get(user, self.default_class)
+
+    def rule(self, rule_id: int) -> RuleSource | None:
+        """The rule with this id; None for 0. IndexError where the manifest has no such rule."""
+        return self.rules[rule_id - 1] if rule_id else None
+
+    def bucket(self, bucket_id: int) -> Bucket | None:
+        """The bucket with this id; None for 0. IndexError where the manifest has no such bucket."""
+        return self.buckets[bucket_id - 1] if bucket_id else None
+
+    def to_json(self) -> bytes:
+        """Canonical bytes: sorted keys, no spaces, UTF-8."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        """The manifest in `data`; ManifestError where it is not exactly one of this format."""
+        try:
+            document = json.loads(data.decode("utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise ManifestError(f"manifest is not JSON: {error}") from None
+        if not isinstance(document, dict):
+            raise ManifestError("manifest is not a JSON object")
+        version = document.get("format")
+        if version != FORMAT_VERSION or isinstance(version, bool):
+            raise ManifestError(
+                f"manifest has format {version!r}, this runtime knows {FORMAT_VERSION}; "
+                "compile the policy with a matching release"
+            )
+        manifest = _build(cls, document, "manifest")
+        manifest._check_references()
+        return manifest
+
+    def _check_references(self) -> None:
+        identified = {"rules": [r.id for r in self.rules], "buckets": [b.id for b in self.buckets]}
+        for name, ids in identified.items():
+            if ids != list(range(1, len(ids) + 1)):
+                raise ManifestError(f"manifest.{name}: ids do not count from 1")
+        for bucket in self.buckets:
+            if any(not 1 <= rule <= len(self.rules) for rule in bucket.rules):
+                raise ManifestError(f"manifest.buckets[{bucket.id - 1}] names a rule that is not there")
+        for user, number in {**self.subjects, "*": self.default_class}.items():
+            if not 1 <= number < self.classes:
+                raise ManifestError(f"manifest.subjects: {user!r} has class {number} of {self.classes}")
+
+
+T = TypeVar("T")
+
+
+def _build(cls: type[T], document: Any, place: str) -> T:
+    if not isinstance(document, dict):
+        raise ManifestError(f"{place} is not an object")
+    hints = get_type_hints(cls)
+    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    missing, unknown = sorted(set(names) - set(document)), sorted(set(document) - set(names))
+    if missing or unknown:
+        raise ManifestError(f"{place}: missing {missing}, unknown {unknown}")
+    return cls(**{name: _value(hints[name], document[name], f"{place}.{name}") for name in names})
+
+
+def _value(hint: Any, value: Any, place: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ManifestError(f"{place} is not a list")
+        return tuple(_value(arguments[0], item, f"{place}[{i}]") for i, item in enumerate(value))
+    if origin is Mapping:
+        if not isinstance(value, dict):
+            raise ManifestError(f"{place} is not an object")
+        return {key: _value(arguments[1], item, f"{place}.{key}") for key, item in value.items()}
+    if type(None) in arguments:
+        return None if value is None else _value(arguments[0], value, place)
+    if hint in (int, str, bool):
+        if type(value) is not hint or (hint is int and not 0 <= value < 1 << 64):
+            raise ManifestError(f"{place} is not a valid {hint.__name__}")
+        return value
+    return _build(hint, value, place)
