@@ -1,0 +1,495 @@
+"""The bpf() system call itself, the fds it gives, and what the kernel says of them.
+
+Commands and attribute layouts: include/uapi/linux/bpf.h, union bpf_attr and struct bpf_*_info. Only
+the leading part of an attribute that is used is passed: the kernel takes the rest as zeros.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from wardgate.runtime import privileges
+from wardgate.runtime.errors import BpfError, PrivilegeError, UnsupportedError
+
+OBJECT_NAME_BYTES: Final = 16
+"""BPF_OBJ_NAME_LEN, with the zero at its end."""
+
+
+class Cmd(IntEnum):
+    """enum bpf_cmd."""
+
+    MAP_CREATE = 0
+    MAP_LOOKUP_ELEM = 1
+    MAP_UPDATE_ELEM = 2
+    MAP_DELETE_ELEM = 3
+    MAP_GET_NEXT_KEY = 4
+    PROG_LOAD = 5
+    OBJ_PIN = 6
+    OBJ_GET = 7
+    PROG_ATTACH = 8
+    PROG_DETACH = 9
+    PROG_TEST_RUN = 10
+    PROG_GET_NEXT_ID = 11
+    MAP_GET_NEXT_ID = 12
+    PROG_GET_FD_BY_ID = 13
+    MAP_GET_FD_BY_ID = 14
+    OBJ_GET_INFO_BY_FD = 15
+    PROG_QUERY = 16
+    RAW_TRACEPOINT_OPEN = 17
+    BTF_LOAD = 18
+    BTF_GET_FD_BY_ID = 19
+    TASK_FD_QUERY = 20
+    MAP_LOOKUP_AND_DELETE_ELEM = 21
+    MAP_FREEZE = 22
+    BTF_GET_NEXT_ID = 23
+    MAP_LOOKUP_BATCH = 24
+    MAP_LOOKUP_AND_DELETE_BATCH = 25
+    MAP_UPDATE_BATCH = 26
+    MAP_DELETE_BATCH = 27
+    LINK_CREATE = 28
+    LINK_UPDATE = 29
+    LINK_GET_FD_BY_ID = 30
+    LINK_GET_NEXT_ID = 31
+    ENABLE_STATS = 32
+    ITER_CREATE = 33
+    LINK_DETACH = 34
+    PROG_BIND_MAP = 35
+
+    @property
+    def operation(self) -> str:
+        """The command in words, for errors: `create map`."""
+        return _OPERATIONS.get(self, self.name.lower().replace("_", " "))
+
+
+_OPERATIONS: Final = {
+    Cmd.MAP_CREATE: "create map",
+    Cmd.MAP_LOOKUP_ELEM: "look up in map",
+    Cmd.MAP_UPDATE_ELEM: "update map",
+    Cmd.MAP_DELETE_ELEM: "delete from map",
+    Cmd.MAP_GET_NEXT_KEY: "iterate map",
+    Cmd.MAP_LOOKUP_BATCH: "read map",
+    Cmd.MAP_UPDATE_BATCH: "update map",
+    Cmd.MAP_DELETE_BATCH: "delete from map",
+    Cmd.MAP_FREEZE: "freeze map",
+    Cmd.PROG_LOAD: "load program",
+    Cmd.PROG_TEST_RUN: "test-run program",
+    Cmd.OBJ_PIN: "pin",
+    Cmd.OBJ_GET: "open pin",
+    Cmd.OBJ_GET_INFO_BY_FD: "ask the kernel about",
+    Cmd.BTF_LOAD: "load BTF of",
+    Cmd.LINK_CREATE: "attach",
+    Cmd.LINK_UPDATE: "update link",
+    Cmd.LINK_DETACH: "detach link",
+}
+
+_NUMBERS: Final = {
+    "x86_64": (321, 357),
+    "aarch64": (280, 386),
+    "riscv64": (280, None),
+    "riscv32": (None, 280),
+    "loongarch64": (280, None),
+    "ppc64le": (361, 361),
+    "ppc64": (361, 361),
+    "ppc": (None, 361),
+    "s390x": (351, 351),
+    "sparc64": (349, 349),
+    "mips64": (5315, 4355),
+    "mips": (None, 4355),
+    "arm": (None, 386),
+    "i386": (None, 357),
+}
+"""Number of bpf() by machine, for processes of 64 and of 32 bits (the kernel's syscall tables)."""
+
+
+def syscall_number(machine: str, pointer_bits: int) -> int:
+    """Number of bpf() on `machine` (as in uname); UnsupportedError where it is not known."""
+    name = machine
+    if machine in ("i486", "i586", "i686"):
+        name = "i386"
+    elif machine == "arm64":
+        name = "aarch64"
+    elif machine.startswith("armv"):
+        name = "arm"
+    wide, narrow = _NUMBERS.get(name, (None, None))
+    number = wide if pointer_bits == 64 else narrow
+    if number is None:
+        raise UnsupportedError(
+            "call bpf()",
+            "",
+            f"its system call number on {machine} ({pointer_bits} bits) is not known",
+            f"run on one of {', '.join(sorted(_NUMBERS))}",
+        )
+    return number
+
+
+@cache
+def _syscall() -> tuple[ctypes._NamedFuncPointer, int]:
+    if sys.platform != "linux":
+        raise UnsupportedError("call bpf()", "", f"{sys.platform} has none", "run on Linux")
+    function = ctypes.CDLL(None, use_errno=True).syscall
+    function.restype = ctypes.c_long
+    function.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint]
+    return function, syscall_number(os.uname().machine, ctypes.sizeof(ctypes.c_void_p) * 8)
+
+
+_REMEDIES: Final = {
+    errno.E2BIG: "this kernel does not know an attribute that is asked for, or the size is over its limit",
+    errno.ENOMEM: "free memory or raise the memory limit of the cgroup",
+    errno.ENOENT: "check that it exists",
+    errno.EEXIST: "it exists already: remove it first",
+    errno.EBUSY: "it is in use: detach or close it first",
+    errno.ENOSYS: "the kernel lacks bpf(): CONFIG_BPF_SYSCALL",
+    errno.EINVAL: "this kernel does not support what was asked for, or the arguments contradict each other",
+}
+
+
+def raw_bpf(cmd: Cmd, attr: ctypes.Structure | bytes) -> int:
+    """bpf(cmd, attr, size): the result, or the negative error number. Never raises for the kernel.
+
+    A Structure is read and written by the kernel; bytes are copied.
+    """
+    function, number = _syscall()
+    buffer = attr if isinstance(attr, ctypes.Structure) else ctypes.create_string_buffer(attr, len(attr))
+    result = int(function(number, int(cmd), ctypes.addressof(buffer), ctypes.sizeof(buffer)))
+    return result if result >= 0 else -ctypes.get_errno()
+
+
+def bpf(
+    cmd: Cmd, attr: ctypes.Structure | bytes, *, name: str = "", operation: str = "", remedy: str = ""
+) -> int:
+    """bpf(cmd, attr): the result (an fd for commands that make or open an object).
+
+    `name` is the object that errors speak of, `operation` words that say more than the command's
+    own, `remedy` what to do where the caller knows better than the error number does. Raises
+    PrivilegeError on EPERM for commands that need privileges, else BpfError.
+    """
+    result = raw_bpf(cmd, attr)
+    if result < 0:
+        raise bpf_error(cmd, -result, name=name, operation=operation, remedy=remedy)
+    return result
+
+
+def bpf_error(cmd: Cmd, code: int, *, name: str = "", operation: str = "", remedy: str = "") -> BpfError:
+    """The typed error for error number `code` of command `cmd`."""
+    words = operation or cmd.operation
+    if code == errno.EPERM or (code == errno.EACCES and cmd in (Cmd.OBJ_PIN, Cmd.OBJ_GET)):
+        if cmd in _ON_ELEMENTS:
+            return BpfError(words, name, code, remedy or "the map is frozen or read-only: make it anew")
+        return PrivilegeError(words, name, code, remedy or privileges.explain())
+    return BpfError(words, name, code, remedy or _REMEDIES.get(code, ""))
+
+
+_ON_ELEMENTS: Final = frozenset(
+    {
+        Cmd.MAP_LOOKUP_ELEM,
+        Cmd.MAP_UPDATE_ELEM,
+        Cmd.MAP_DELETE_ELEM,
+        Cmd.MAP_GET_NEXT_KEY,
+        Cmd.MAP_LOOKUP_BATCH,
+        Cmd.MAP_UPDATE_BATCH,
+        Cmd.MAP_DELETE_BATCH,
+    }
+)
+
+
+class Fd:
+    """An open fd that closes once: a context manager; left open it warns when collected."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """The fd's number; ValueError once closed."""
+        if self._fd < 0:
+            raise ValueError("the fd is closed")
+        return self._fd
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed or given away."""
+        return self._fd < 0
+
+    def dup(self) -> Fd:
+        """Another fd for the same object, closed on exec."""
+        return Fd(fcntl.fcntl(self.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))
+
+    def detach(self) -> int:
+        """Give the number away: the caller closes it."""
+        fd = self.fileno()
+        self._fd = -1
+        return fd
+
+    def close(self) -> None:
+        """Close it; nothing happens when it is closed already."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def __enter__(self) -> Fd:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) >= 0:
+            warnings.warn(f"bpf fd {self._fd} was not closed", ResourceWarning, stacklevel=2)
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"Fd({self._fd})" if self._fd >= 0 else "Fd(closed)"
+
+
+class _PinAttr(ctypes.Structure):
+    _fields_ = (("pathname", ctypes.c_uint64), ("fd", ctypes.c_uint32), ("flags", ctypes.c_uint32))
+
+
+def obj_pin(fd: Fd, path: str | Path) -> None:
+    """Pin the object at `path`, on a bpffs; BpfError (EEXIST where something is there)."""
+    place = ctypes.create_string_buffer(os.fsencode(path))
+    attr = _PinAttr(ctypes.addressof(place), fd.fileno(), 0)
+    bpf(Cmd.OBJ_PIN, attr, name=str(path), remedy=privileges.explain_pin(Path(path)))
+
+
+def obj_get(path: str | Path) -> Fd:
+    """Open the object that is pinned at `path`; BpfError (ENOENT where nothing is)."""
+    place = ctypes.create_string_buffer(os.fsencode(path))
+    return Fd(bpf(Cmd.OBJ_GET, _PinAttr(ctypes.addressof(place), 0, 0), name=str(path)))
+
+
+class _IdAttr(ctypes.Structure):
+    _fields_ = (("id", ctypes.c_uint32), ("next", ctypes.c_uint32), ("flags", ctypes.c_uint32))
+
+
+def fd_by_id(cmd: Cmd, number: int) -> Fd:
+    """Open an object by its id with one of the `*_GET_FD_BY_ID` commands."""
+    return Fd(bpf(cmd, _IdAttr(number, 0, 0), name=f"id {number}"))
+
+
+def next_id(cmd: Cmd, number: int) -> int | None:
+    """The smallest id above `number` (`*_GET_NEXT_ID`); None after the last."""
+    attr = _IdAttr(number, 0, 0)
+    result = raw_bpf(cmd, attr)
+    if result == -errno.ENOENT:
+        return None
+    if result < 0:
+        raise bpf_error(cmd, -result, name=f"id {number}")
+    return int(attr.next)
+
+
+class _InfoAttr(ctypes.Structure):
+    _fields_ = (("fd", ctypes.c_uint32), ("length", ctypes.c_uint32), ("info", ctypes.c_uint64))
+
+
+class _ProgInfo(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("tag", ctypes.c_uint8 * 8),
+        ("jited_length", ctypes.c_uint32),
+        ("xlated_length", ctypes.c_uint32),
+        ("jited", ctypes.c_uint64),
+        ("xlated", ctypes.c_uint64),
+        ("load_time", ctypes.c_uint64),
+        ("created_by_uid", ctypes.c_uint32),
+        ("map_count", ctypes.c_uint32),
+        ("map_ids", ctypes.c_uint64),
+        ("name", ctypes.c_char * OBJECT_NAME_BYTES),
+        ("_between", ctypes.c_uint8 * 48),
+        ("btf_id", ctypes.c_uint32),
+        ("_between2", ctypes.c_uint8 * 60),
+        ("run_time_ns", ctypes.c_uint64),
+        ("run_count", ctypes.c_uint64),
+        ("recursion_misses", ctypes.c_uint64),
+        ("verified_instructions", ctypes.c_uint32),
+        ("_end", ctypes.c_uint32),
+    )
+
+
+class _MapInfo(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("key_size", ctypes.c_uint32),
+        ("value_size", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("name", ctypes.c_char * OBJECT_NAME_BYTES),
+        ("_between", ctypes.c_uint8 * 24),
+        ("btf_id", ctypes.c_uint32),
+        ("btf_key_type_id", ctypes.c_uint32),
+        ("btf_value_type_id", ctypes.c_uint32),
+        ("_end", ctypes.c_uint32),
+    )
+
+
+class _LinkInfo(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("prog_id", ctypes.c_uint32),
+        ("_padding", ctypes.c_uint32),
+        ("ifindex", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("_rest", ctypes.c_uint8 * 40),
+    )
+
+
+class _BtfInfo(ctypes.Structure):
+    _fields_ = (
+        ("btf", ctypes.c_uint64),
+        ("size", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("name", ctypes.c_uint64),
+        ("name_length", ctypes.c_uint32),
+        ("kernel", ctypes.c_uint32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramInfo:
+    """A loaded program. `map_ids` are the maps it uses; lengths are bytes of instructions; times
+    and counts are zero unless the kernel collects statistics (kernel.bpf_stats_enabled)."""
+
+    id: int
+    type: int
+    name: str
+    tag: str
+    map_ids: tuple[int, ...]
+    btf_id: int
+    xlated_length: int
+    jited_length: int
+    verified_instructions: int
+    load_time: int
+    run_time_ns: int
+    run_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MapInfo:
+    """A map; sizes in bytes, `type` and `flags` as in runtime.layout.maps, BTF ids 0 for none."""
+
+    id: int
+    type: int
+    name: str
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    btf_id: int
+    btf_key_type_id: int
+    btf_value_type_id: int
+
+
+class LinkType(IntEnum):
+    """Link types used (enum bpf_link_type)."""
+
+    XDP = 6
+    TCX = 11
+
+
+@dataclass(frozen=True, slots=True)
+class LinkInfo:
+    """A link; `ifindex` is 0 once its device has gone, `attach_type` is None but for TCX links."""
+
+    id: int
+    type: int
+    program_id: int
+    ifindex: int
+    attach_type: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BtfInfo:
+    """Loaded BTF; `size` in bytes."""
+
+    id: int
+    size: int
+    kernel: bool
+
+
+def _read_info(fd: Fd, info: ctypes.Structure) -> None:
+    attr = _InfoAttr(fd.fileno(), ctypes.sizeof(info), ctypes.addressof(info))
+    bpf(Cmd.OBJ_GET_INFO_BY_FD, attr, name=repr(fd))
+
+
+def program_info(fd: Fd) -> ProgramInfo:
+    """What the kernel says of a program."""
+    count, ids = _ProgInfo(), (ctypes.c_uint32 * 0)()
+    _read_info(fd, count)
+    info = _ProgInfo()
+    ids = (ctypes.c_uint32 * int(count.map_count))()
+    info.map_count = count.map_count
+    info.map_ids = ctypes.addressof(ids) if len(ids) else 0
+    _read_info(fd, info)
+    return ProgramInfo(
+        info.id,
+        info.type,
+        info.name.decode(errors="replace"),
+        bytes(info.tag).hex(),
+        tuple(ids),
+        info.btf_id,
+        info.xlated_length,
+        info.jited_length,
+        info.verified_instructions,
+        info.load_time,
+        info.run_time_ns,
+        info.run_count,
+    )
+
+
+def map_info(fd: Fd) -> MapInfo:
+    """What the kernel says of a map."""
+    info = _MapInfo()
+    _read_info(fd, info)
+    return MapInfo(
+        info.id,
+        info.type,
+        info.name.decode(errors="replace"),
+        info.key_size,
+        info.value_size,
+        info.max_entries,
+        info.flags,
+        info.btf_id,
+        info.btf_key_type_id,
+        info.btf_value_type_id,
+    )
+
+
+def link_info(fd: Fd) -> LinkInfo:
+    """What the kernel says of a link."""
+    info = _LinkInfo()
+    _read_info(fd, info)
+    attach_type = int(info.attach_type) if info.type == LinkType.TCX else None
+    return LinkInfo(info.id, info.type, info.prog_id, info.ifindex, attach_type)
+
+
+def btf_info(fd: Fd) -> BtfInfo:
+    """What the kernel says of loaded BTF."""
+    info = _BtfInfo()
+    _read_info(fd, info)
+    return BtfInfo(info.id, info.size, bool(info.kernel))
+
+
+def obj_info(fd: Fd) -> ProgramInfo | MapInfo | LinkInfo | BtfInfo:
+    """What the kernel says of the object, whatever its kind, which /proc/self/fd tells."""
+    kind = Path(f"/proc/self/fd/{fd.fileno()}").readlink().name
+    for mark, read in (("map", map_info), ("prog", program_info), ("link", link_info), ("btf", btf_info)):
+        if kind.startswith("anon_inode:") and mark in kind:
+            return read(fd)
+    raise UnsupportedError("ask the kernel about", repr(fd), f"it is no bpf object but {kind}")
