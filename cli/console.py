@@ -1,0 +1,56 @@
+"""Where a command's words go: its result to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Mapping[str, Any] | Sequence[Any] | str | int | float | bool | None
+
+
+def dumps(document: Json) -> str:
+    """One line of JSON, as every command prints it; non-ASCII characters as themselves."""
+    return json.dumps(document, ensure_ascii=False)
+
+
+@dataclass(slots=True)
+class Console:
+    """The streams of one command. `json` and `verbose` are set by its options."""
+
+    json: bool = False
+    verbose: bool = False
+    finished: bool = field(default=False, init=False)
+    """With `json`: the one document was printed."""
+
+    def document(self, document: Json) -> None:
+        """Print the command's one JSON document."""
+        self.finished = True
+        self._out(json.dumps(document, ensure_ascii=False, indent=2))
+
+    def line(self, document: Json) -> None:
+        """Print one document of a command whose output is a stream, one a line, and flush it."""
+        self.finished = True
+        self._out(dumps(document))
+        sys.stdout.flush()
+
+    def text(self, text: str) -> None:
+        """Print a result for people: on stdout, or on stderr where a JSON document has stdout."""
+        if self.json:
+            self.note(text)
+        else:
+            self._out(text)
+
+    def note(self, text: str) -> None:
+        """Say something about the work: progress, a hint."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def warn(self, text: str) -> None:
+        """Say what the user should look at."""
+        self.note(f"warning: {text}")
+
+    def _out(self, text: str) -> None:
+        sys.stdout.write(text + "\n")

@@ -1,0 +1,140 @@
+"""What a failure looks like: the text, the JSON document and the exit status."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+POLICY_SAYS_NO = 1
+USAGE = 2
+SYSTEM_REFUSED = 3
+
+
+class CommandError(Exception):
+    """A failure that a command itself noticed; `status` is one of the constants above."""
+
+    def __init__(self, message: str, remedy: str = "", status: int = SYSTEM_REFUSED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure as it is told. `text` has no line end; `details` are more keys of the document."""
+
+    status: int
+    message: str
+    remedy: str = ""
+    text: str = ""
+    diagnostics: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `--json` prints in place of a result; docs/json.md describes it."""
+        return {
+            "ok": False,
+            "status": self.status,
+            "message": self.message,
+            "remedy": self.remedy,
+            "diagnostics": list(self.diagnostics),
+        }
+
+
+def describe(error: Exception, *, verbose: bool) -> Failure:
+    """The failure that `error` means. What nobody foresaw keeps its traceback."""
+    known = _of_click(error) or _of_cli(error) or _of_compiler(error) or _of_runtime(error, verbose)
+    if known:
+        return known
+    if isinstance(error, OSError):
+        what = error.strerror or str(error)
+        place = f"{error.filename}: " if error.filename else ""
+        return _plain(SYSTEM_REFUSED, f"{place}{what}", "")
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("wardgate"):
+        return _plain(SYSTEM_REFUSED, f"the Python package {error.name} is missing", _extra_for(error.name))
+    if isinstance(error, MemoryError):
+        return _plain(SYSTEM_REFUSED, "out of memory", "use a machine with more, or a smaller policy")
+    trace = "".join(traceback.format_exception(error)).rstrip()
+    return Failure(
+        SYSTEM_REFUSED,
+        f"internal error: {type(error).__name__}: {error}",
+        text=f"{trace}\nwardgate: internal error; please report it with the lines above",
+    )
+
+
+def _plain(status: int, message: str, remedy: str) -> Failure:
+    text = f"wardgate: {message}" + (f"\n  help: {remedy}" if remedy else "")
+    return Failure(status, message, remedy, text)
+
+
+def _of_click(error: Exception) -> Failure | None:
+    if isinstance(error, click.UsageError):
+        usage = f"{error.ctx.get_usage()}\n" if error.ctx else ""
+        message = error.format_message()
+        help_line = f"\n  help: {error.ctx.command_path} --help" if error.ctx else ""
+        return Failure(USAGE, message, text=f"{usage}wardgate: {message}{help_line}")
+    if isinstance(error, click.ClickException):
+        return _plain(USAGE, error.format_message(), "")
+    return None
+
+
+def _of_cli(error: Exception) -> Failure | None:
+    if isinstance(error, CommandError):
+        return _plain(error.status, error.message, error.remedy)
+    # A class of a module that was never imported is not the error's class.
+    devices = sys.modules.get("wardgate.cli.devices")
+    if devices and isinstance(error, devices.DevicesError):
+        places = [
+            {
+                "severity": "error",
+                "file": error.file,
+                "line": m.line,
+                "column": m.column,
+                "message": m.message,
+            }
+            for m in error.mistakes
+        ]
+        count = f"{len(places)} mistake{'s' * (len(places) != 1)} in {error.file}"
+        return Failure(USAGE, count, text=f"{error}\nwardgate: {count}", diagnostics=places)
+    return None
+
+
+def _of_compiler(error: Exception) -> Failure | None:
+    language = sys.modules.get("wardgate.compiler.language.diagnostics")
+    if language and isinstance(error, language.PolicyError):
+        shown = "\n".join(diagnostic.render() for diagnostic in error.diagnostics)
+        count = f"{len(error.errors)} error{'s' * (len(error.errors) != 1)}"
+        documents = [diagnostic.to_json() for diagnostic in error.diagnostics]
+        return Failure(POLICY_SAYS_NO, count, text=f"{shown}\nwardgate: {count}", diagnostics=documents)
+    backend = sys.modules.get("wardgate.compiler.backend.errors")
+    if backend and isinstance(error, backend.BackendError):
+        return _plain(
+            SYSTEM_REFUSED, f"cannot {error.operation} {error.subject}: {error.cause}", error.remedy
+        )
+    return None
+
+
+def _of_runtime(error: Exception, verbose: bool) -> Failure | None:
+    runtime = sys.modules.get("wardgate.runtime.errors")
+    if runtime and isinstance(error, runtime.VerifierError):
+        text = f"wardgate: {error}"
+        text += f"\n{error.log.rstrip()}" if verbose else "\n  help: --verbose shows the verifier's whole log"
+        return Failure(SYSTEM_REFUSED, str(error), error.remedy, text)
+    if runtime and isinstance(error, runtime.WardgateError):
+        place = f"{error.operation} {error.target}".rstrip()
+        return _plain(SYSTEM_REFUSED, f"{place}: {error.cause}", error.remedy)
+    manifest = sys.modules.get("wardgate.runtime.layout.manifest")
+    if manifest and isinstance(error, manifest.ManifestError):
+        return _plain(SYSTEM_REFUSED, str(error), "compile the policy again with a matching release")
+    return None
+
+
+def _extra_for(package: str | None) -> str:
+    extra = "[compiler]" if package in ("llvmlite", "ziglang") else ""
+    return f"pip install 'wardgate{extra}'"

@@ -1,0 +1,110 @@
+"""The `wardgate` command: its subcommands, and what becomes of their failures.
+
+A subcommand's module is imported when it is used, so that `wardgate run` on an appliance needs nothing
+of the compiler, and `wardgate compile` in a pipeline nothing of netlink.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import click
+from wardgate.cli.console import Console
+from wardgate.cli.failures import Failure, describe
+
+_SIGNALLED = 128
+"""Exit status of a process that a signal stopped, as shells count it: 128 + the signal's number."""
+
+_COMMANDS = {
+    "compile": ("compile", "Compile a policy into one ELF artefact."),
+    "check": ("check", "Check a policy: its language, tests and assertions."),
+    "explain": ("explain", "Ask what the policy says about a packet, and why."),
+    "run": ("run", "Load an artefact, enforce it on a device, show drops."),
+    "status": ("status", "Show the gate: artefact, hooks, sessions, drops."),
+    "session": ("session", "Grant, revoke and list sessions."),
+    "swap": ("change", "Switch the gate to another artefact, in one step."),
+    "rollback": ("change", "Switch the gate back to the artefact before."),
+    "detach": ("change", "Stop enforcing and remove the gate."),
+}
+"""Each subcommand: its module in cli/commands, and its line of help."""
+
+
+class _Commands(click.Group):
+    """The subcommands, imported one by one."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"wardgate.cli.commands.{_COMMANDS[name][0]}")
+        command: click.Command = getattr(module, f"{name}_command")
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(package_name="wardgate", message="wardgate %(version)s")
+def commands() -> None:
+    """Compile a VPN's access policy into eBPF, and enforce it on a gateway.
+
+    Exit status: 0 fine, 1 the policy says no, 2 usage, 3 the system refused.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; its exit status."""
+    console = Console()
+    try:
+        status = commands.main(
+            args=list(sys.argv[1:] if arguments is None else arguments),
+            prog_name="wardgate",
+            standalone_mode=False,
+            obj=console,
+        )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _lost_reader()
+    except (KeyboardInterrupt, click.Abort):
+        console.note("wardgate: interrupted")
+        return _SIGNALLED + signal.SIGINT
+    except Exception as error:
+        return _fail(console, error)
+    return status if isinstance(status, int) else 0
+
+
+def _fail(console: Console, error: Exception) -> int:
+    failure = describe(error, verbose=console.verbose)
+    try:
+        _report(console, failure)
+        sys.stdout.flush()
+    except OSError:
+        return _lost_reader(failure.status)
+    return failure.status
+
+
+def _report(console: Console, failure: Failure) -> None:
+    if failure.text:
+        console.note(failure.text)
+    if console.json and not console.finished:
+        console.document(failure.document)
+
+
+def _lost_reader(status: int = _SIGNALLED + signal.SIGPIPE) -> int:
+    """Nobody reads stdout any more: keep the interpreter from complaining when it flushes at its end."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
