@@ -66,8 +66,7 @@ class Image:
     `code` is indexed by slot (the second slot of an LD_IMM64 is None); `functions` has the entry of
     each function and `sections` the section that it is in; `calls` the target of each call of a
     function of the object; `references` what an LD_IMM64 loads where that is an address.
-    `manifest` is the raw
-    content of its section.
+    `manifest` is the raw content of its section.
     """
 
     code: tuple[Instruction | None, ...]

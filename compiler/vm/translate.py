@@ -114,7 +114,8 @@ class _Writer:
             case isa.STX if i.mode == isa.ATOMIC:
                 self.atomic(i)
             case _ if i.code == isa.LD_IMM64:
-                self.emit(f" r{i.dst} = {self.resolve(self.pc) if i.src else i.imm}")
+                refers = self.pc in self.image.references
+                self.emit(f" r{i.dst} = {self.resolve(self.pc) if refers else i.imm}")
             case _:
                 self.unknown(i)
         return following
