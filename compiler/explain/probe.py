@@ -1,0 +1,121 @@
+"""From a query to a packet, and from the program's event back to an answer.
+
+What the engines that run an artefact's instructions have in common: a device for the user, the packet
+that the query means, and the reading of what the program decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import Final
+
+from wardgate.compiler.explain import packets
+from wardgate.compiler.explain.answer import Answer, RuleReference
+from wardgate.compiler.explain.query import Query
+from wardgate.compiler.language.model import Address
+from wardgate.runtime.layout.codes import Reason, Verdict
+from wardgate.runtime.layout.manifest import Manifest
+from wardgate.runtime.layout.maps import PROGRAM_EGRESS, PROGRAM_INGRESS
+from wardgate.runtime.layout.records import ADDRESS, DEVICE, Value
+
+SLOT: Final = 1
+SUBJECT: Final = 1
+"""The device slot and subject id that a probe uses: an emulated gate has one device at a time."""
+
+SESSION_NS: Final = 3_600 * 10**9
+"""How far ahead the deadline of an authorised session lies."""
+
+TC_PASS: Final = -1
+"""What tc programs return to let a packet pass (TCX_NEXT)."""
+
+_OUTSIDE: Final[tuple[Address, ...]] = (
+    IPv4Address("198.18.0.1"),
+    IPv4Address("198.18.0.2"),
+    IPv6Address("2001:db8:ffff::1"),
+    IPv6Address("2001:db8:ffff::2"),
+)
+"""Addresses for a device where the policy has no tunnel prefix to take one from (RFC 2544, RFC 3849)."""
+
+
+class EngineError(Exception):
+    """An engine cannot answer, or the program contradicts itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What to run for a query: a program, a packet and the device that it belongs to."""
+
+    program: str
+    packet: bytes
+    device: Address
+
+    @property
+    def key(self) -> bytes:
+        """The device's key in the map `addresses`."""
+        return address_key(self.device)
+
+
+def address_key(address: Address) -> bytes:
+    """The key of `addresses`: IPv4 as an IPv4-mapped IPv6 address."""
+    packed = address.packed
+    return ADDRESS.pack({"address": packed if len(packed) == 16 else bytes(10) + b"\xff\xff" + packed})
+
+
+def device_address(tunnel: tuple[str, ...], remote: Address) -> Address:
+    """An address for the device: of a tunnel prefix of the remote's family, but not the remote's."""
+    for text in tunnel:
+        prefix = ip_network(text)
+        if prefix.version != remote.version:
+            continue
+        for offset in range(1, min(prefix.num_addresses, 3)):
+            if prefix[offset] != remote:
+                return prefix[offset]
+        if prefix[0] != remote:
+            return prefix[0]
+    family = IPv4Address if remote.version == 4 else IPv6Address
+    return next(
+        family(text) for text in _OUTSIDE if (":" in text) == (remote.version == 6) and family(text) != remote
+    )
+
+
+def tunnel_offset(manifest: Manifest, address: Address) -> int | None:
+    """Position of `address` in the map `tunnel_index`; None where it has none."""
+    index = manifest.tunnel_index
+    if index is None or address.version != 4:
+        return None
+    offset = int(address) - int(IPv4Address(index.base))
+    return offset if 0 <= offset < index.size else None
+
+
+def probe(manifest: Manifest, query: Query) -> Probe:
+    """The packet that opens the query's service, from or towards a device of the query's user."""
+    asked = query.packet
+    device = device_address(manifest.tunnel, asked.remote)
+    if asked.inbound:
+        packet = packets.opening(asked.remote, device, asked.protocol, asked.port)
+        return Probe(PROGRAM_EGRESS, packet, device)
+    packet = packets.opening(device, asked.remote, asked.protocol, asked.port)
+    return Probe(PROGRAM_INGRESS, packet, device)
+
+
+def device_record(*, authed: bool, now: int) -> bytes:
+    """The device of a probe, with a session or without; `now` is CLOCK_BOOTTIME in nanoseconds."""
+    return DEVICE.pack({"subject": SUBJECT, "deadline": now + SESSION_NS if authed else 0})
+
+
+def read_answer(manifest: Manifest, query: Query, returned: int, events: list[dict[str, Value]]) -> Answer:
+    """The answer in what a tc program returned and told; EngineError where these contradict."""
+    if len(events) != 1:
+        raise EngineError(f"the program told {len(events)} decisions about one packet, not one")
+    event: Mapping[str, Value] = events[0]
+    try:
+        reason, verdict = Reason(int(event["reason"])), Verdict(int(event["verdict"]))
+        bucket, rule = manifest.bucket(int(event["bucket"])), manifest.rule(int(event["rule"]))
+    except (ValueError, IndexError) as error:
+        raise EngineError(f"the program told what the manifest does not know: {error}") from None
+    if (returned == TC_PASS) != (reason is Reason.PASS):
+        raise EngineError(f"the program returned {returned} but gave the reason {reason.label!r}")
+    source = RuleReference.of_source(rule) if rule else None
+    return Answer(query, verdict, reason, bucket.prefix if bucket else None, source)
