@@ -181,9 +181,11 @@ class _Reader:
             self._wrong(node, "a device is written as {address: [10.9.0.2], user: alice}")
             return None
         parts: dict[str, _Node] = {}
+        misnamed = False
         for key, value in node.value:
             name = key.value if key.kind == "a text" else None
             if name not in _KEYS:
+                misnamed = True
                 self._wrong(key, "a device has address and user, and nothing else")
             elif name in parts:
                 self._wrong(key, f"{name} is given twice")
@@ -191,7 +193,9 @@ class _Reader:
                 parts[name] = value
         missing = [name for name in _KEYS if name not in parts]
         if missing:
-            self._wrong(node, f"this device has no {' and no '.join(missing)}")
+            # The misnamed key was probably meant to be the missing one: one mistake is enough.
+            if not misnamed:
+                self._wrong(node, f"this device has no {' and no '.join(missing)}")
             return None
         addresses = self._addresses(parts["address"])
         user = self._user(parts["user"])
