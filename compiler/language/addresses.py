@@ -1,0 +1,164 @@
+"""Addresses and prefixes, read strictly.
+
+Python's ipaddress takes more than a policy should hold: netmasks, zones, IPv4-mapped IPv6. What one
+reader could take for another address than the next reader does is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from wardgate.compiler.language.diagnostics import Code, Severity
+from wardgate.compiler.language.model import Address, Prefix
+from wardgate.compiler.language.names import quoted
+from wardgate.compiler.language.words import Flaw, Reading, WordError
+
+_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
+_NUMERIC = re.compile(r"[0-9./]+", re.ASCII)
+_OCTET = re.compile(r"[0-9]{1,3}", re.ASCII)
+_MAPPED = IPv6Network("::ffff:0:0/96")
+
+
+def looks_like_address(word: str) -> bool:
+    """Whether `word` can only be meant as an address or a prefix, so that it's never taken for a name."""
+    return ":" in word or "/" in word or _NUMERIC.fullmatch(word) is not None
+
+
+def read_prefix(word: str) -> Reading[Prefix]:
+    """The prefix that an address (of full length) or a prefix stands for.
+
+    Bits beyond the length are masked, with a warning.
+    """
+    try:
+        return _prefix(word)
+    except WordError as error:
+        return Reading(None, (error.flaw,))
+
+
+def parse_address(word: str) -> Address:
+    """The address that `word` is. WordError where it is none."""
+    if "/" in word:
+        raise WordError(
+            Flaw(Code.ADDRESS, f"{quoted(word)} is a prefix, not an address", "write one address")
+        )
+    return _address(word, word)
+
+
+def _prefix(word: str) -> Reading[Prefix]:
+    text, slash, length_text = word.partition("/")
+    address = _address(text, word)
+    if not slash:
+        return Reading(_network(address, address.max_prefixlen))
+    if "." in length_text:
+        raise WordError(
+            Flaw(
+                Code.PREFIX,
+                f"{quoted(length_text)} is a netmask, not a prefix length",
+                "write the number of leading one bits, as in 10.0.0.0/8",
+                offset=len(text) + 1,
+            )
+        )
+    if not _LENGTH.fullmatch(length_text) or int(length_text) > address.max_prefixlen:
+        raise WordError(
+            Flaw(
+                Code.PREFIX,
+                f"{quoted(length_text)} is no prefix length of an IPv{address.version} address",
+                f"write a number from 0 to {address.max_prefixlen}, without leading zeros",
+                offset=len(text) + (1 if length_text else 0),
+            )
+        )
+    prefix = _network(address, int(length_text))
+    if isinstance(prefix, IPv6Network) and prefix.subnet_of(_MAPPED):
+        raise WordError(_mapped_flaw(word, str(IPv4Address(int(prefix.network_address) & 0xFFFFFFFF))))
+    if prefix.network_address == address:
+        return Reading(prefix)
+    flaw = Flaw(
+        Code.HOST_BITS,
+        f"{quoted(word)} has bits set beyond its length; it is read as {prefix}",
+        f"write {prefix}, or {address} if the one address is meant",
+        severity=Severity.WARNING,
+    )
+    return Reading(prefix, (flaw,))
+
+
+def _network(address: Address, length: int) -> Prefix:
+    if isinstance(address, IPv4Address):
+        return IPv4Network((address, length), strict=False)
+    return IPv6Network((address, length), strict=False)
+
+
+def _address(text: str, word: str) -> Address:
+    if ":" in text:
+        return _address6(text)
+    octets = text.split(".")
+    if len(octets) != 4:
+        raise WordError(
+            Flaw(
+                Code.ADDRESS,
+                f"{quoted(word)} is no address: IPv4 has four numbers, this has {len(octets)}",
+                "write all four, as in 10.0.0.0/8",
+            )
+        )
+    offset = 0
+    for octet in octets:
+        _check_octet(octet, offset)
+        offset += len(octet) + 1
+    return IPv4Address(text)
+
+
+def _check_octet(octet: str, offset: int) -> None:
+    if not _OCTET.fullmatch(octet) or int(octet) > 255:
+        raise WordError(
+            Flaw(
+                Code.ADDRESS,
+                f"{quoted(octet)} is no part of an IPv4 address",
+                "each of the four parts is a number from 0 to 255",
+                offset=offset,
+                length=max(1, len(octet)),
+            )
+        )
+    if octet != "0" and octet.startswith("0"):
+        raise WordError(
+            Flaw(
+                Code.ADDRESS,
+                f"{quoted(octet)} has a leading zero, which some programs read as octal",
+                f"write {int(octet)}",
+                offset=offset,
+                length=len(octet),
+            )
+        )
+
+
+def _address6(text: str) -> IPv6Address:
+    if "%" in text:
+        raise WordError(
+            Flaw(
+                Code.ADDRESS,
+                f"{quoted(text)} has a zone, which means something on one machine only",
+                "leave out the `%` and what follows it",
+                offset=text.index("%"),
+            )
+        )
+    try:
+        address = IPv6Address(text)
+    except AddressValueError:
+        raise WordError(
+            Flaw(
+                Code.ADDRESS,
+                f"{quoted(text)} is no IPv6 address",
+                "write eight groups of up to four hexadecimal digits, or `::` once for a run of zeros; "
+                "a port does not belong here, as in `fd00::1 443/tcp`",
+            )
+        ) from None
+    if address.ipv4_mapped is not None:
+        raise WordError(_mapped_flaw(text, str(address.ipv4_mapped)))
+    return address
+
+
+def _mapped_flaw(word: str, plain: str) -> Flaw:
+    return Flaw(
+        Code.ADDRESS,
+        f"{quoted(word)} is an IPv4 address in IPv6 form, which no packet in a tunnel carries",
+        f"write it as IPv4: {plain}",
+    )

@@ -1,0 +1,168 @@
+"""JSON (RFC 8259) to the same nodes as YAML, with places.
+
+JSON is almost a subset of YAML, and the rest of it matters: PyYAML refuses tabs between tokens and
+surrogate escapes. So files named `.json` are read here, exactly as the RFC says and nothing more.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from enum import Enum, auto
+
+from wardgate.compiler.language.builder import StopReadingError, TreeBuilder
+from wardgate.compiler.language.diagnostics import Code, Report
+from wardgate.compiler.language.model import Position
+from wardgate.compiler.language.names import quoted
+from wardgate.compiler.language.nodes import Broken, Node, Scalar
+from wardgate.compiler.language.source import Source, describe_character, hidden_character
+
+_SPACE = re.compile(r"[ \t\r\n]*+")
+_PLAIN = re.compile(
+    r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?(?![0-9A-Za-z_.+-])|true|false|null"
+)
+_STRING = re.compile(r'"((?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*+)"')
+_STRING_START = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*+')
+_ESCAPE = re.compile(r"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\.")
+_WORD = re.compile(r"[^\s,:\[\]{}\"]{1,40}|.", re.DOTALL)
+_SHORT_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def read_json(source: Source, report: Report) -> Node | None:
+    """The root of the document, None for an empty one or after an error that ends the reading."""
+    try:
+        return _Reader(source, report).read()
+    except StopReadingError:
+        return Broken(source.at(0, 0))
+
+
+class _Wants(Enum):
+    """What may come next."""
+
+    VALUE = auto()
+    VALUE_OR_END = auto()
+    KEY = auto()
+    KEY_OR_END = auto()
+    COLON = auto()
+    COMMA_OR_END = auto()
+    NOTHING = auto()
+
+
+class _Reader:
+    def __init__(self, source: Source, report: Report) -> None:
+        self._source = source
+        self._report = report
+        self._text = source.text
+        self._builder = TreeBuilder(report)
+        self._starts = [0, *(found.end() for found in _LINE_END.finditer(source.text))]
+        self._closers: list[str] = []
+
+    def read(self) -> Node | None:
+        at, wants = _SPACE.match(self._text, 0).end(), _Wants.VALUE  # type: ignore[union-attr]
+        if at == len(self._text):
+            return None
+        while at < len(self._text):
+            at, wants = self._token(at, wants)
+            at = _SPACE.match(self._text, at).end()  # type: ignore[union-attr]
+        if wants is not _Wants.NOTHING:
+            closer = self._closers[-1] if self._closers else "a value"
+            raise self._stop(at, f"the file ends where `{closer}` is still to come", "close what was opened")
+        return self._builder.root
+
+    def _token(self, at: int, wants: _Wants) -> tuple[int, _Wants]:
+        """Reads one token at `at`; where the next one may start and what it may be."""
+        char = self._text[at]
+        if wants is _Wants.NOTHING:
+            raise self._unexpected(at, "the end of the file", "one file is one JSON document")
+        if wants is _Wants.COLON:
+            if char != ":":
+                raise self._unexpected(at, "`:`", "put a colon between key and value")
+            return at + 1, _Wants.VALUE
+        if wants is _Wants.COMMA_OR_END:
+            if char == ",":
+                return at + 1, _Wants.KEY if self._closers[-1] == "}" else _Wants.VALUE
+            if char != self._closers[-1]:
+                raise self._unexpected(at, f"`,` or `{self._closers[-1]}`", "put a comma between entries")
+            return self._close(at)
+        if wants in (_Wants.KEY_OR_END, _Wants.VALUE_OR_END) and char == self._closers[-1]:
+            return self._close(at)
+        if char == '"':
+            end = self._string(at)
+            return end, _Wants.COLON if wants in (_Wants.KEY, _Wants.KEY_OR_END) else self._after_value()
+        if wants in (_Wants.KEY, _Wants.KEY_OR_END):
+            raise self._unexpected(
+                at, "a key in double quotes", "quote every key, and put no comma after the last entry"
+            )
+        if char == "{":
+            self._builder.open_map(self._place(at))
+            self._closers.append("}")
+            return at + 1, _Wants.KEY_OR_END
+        if char == "[":
+            self._builder.open_list(self._place(at))
+            self._closers.append("]")
+            return at + 1, _Wants.VALUE_OR_END
+        plain = _PLAIN.match(self._text, at)
+        if plain is None:
+            raise self._unexpected(
+                at,
+                "a value",
+                "put texts in double quotes, and no comma after the last entry; JSON has no comments",
+            )
+        self._builder.add(Scalar(plain[0], True, self._place(at), len(plain[0]), 0))
+        return plain.end(), self._after_value()
+
+    def _close(self, at: int) -> tuple[int, _Wants]:
+        self._closers.pop()
+        self._builder.close()
+        return at + 1, self._after_value()
+
+    def _after_value(self) -> _Wants:
+        return _Wants.COMMA_OR_END if self._closers else _Wants.NOTHING
+
+    def _string(self, at: int) -> int:
+        found = _STRING.match(self._text, at)
+        if found is None:
+            stop = _STRING_START.match(self._text, at).end()  # type: ignore[union-attr]
+            if stop < len(self._text) and self._text[stop] == "\\":
+                raise self._stop(stop, "no such escape in JSON", 'write a backslash as "\\\\"')
+            raise self._stop(at, "the text has no closing quote on its line", "close the quote")
+        position, length, written = self._place(at), found.end() - at, found[1]
+        if "\\" not in written:
+            self._builder.add(Scalar(written, False, position, length, 1))
+            return found.end()
+        text = _ESCAPE.sub(_unescape, written)
+        hidden = hidden_character(text)
+        if hidden is None:
+            self._builder.add(Scalar(text, False, position, length, None))
+        else:
+            self._builder.add(Broken(position))
+            self._report.error(
+                Code.CHARACTER,
+                position,
+                f"the text has {describe_character(hidden)}, by an escape",
+                "write the text without escapes",
+                length=length,
+            )
+        return found.end()
+
+    def _place(self, at: int) -> Position:
+        line = bisect_right(self._starts, at) - 1
+        return self._source.at(line, at - self._starts[line])
+
+    def _unexpected(self, at: int, wanted: str, remedy: str) -> StopReadingError:
+        found = _WORD.match(self._text, at)
+        return self._stop(at, f"{quoted(found[0] if found else '')} where {wanted} should be", remedy)
+
+    def _stop(self, at: int, message: str, remedy: str) -> StopReadingError:
+        self._report.error(Code.SYNTAX, self._place(at), f"not JSON: {message}", remedy)
+        return StopReadingError()
+
+
+def _unescape(found: re.Match[str]) -> str:
+    escape = found[0]
+    if len(escape) == 12:
+        return bytes.fromhex(escape[2:6] + escape[8:12]).decode("utf-16-be")
+    if escape[1] == "u":
+        return chr(int(escape[2:], 16))
+    return _SHORT_ESCAPES.get(escape[1], escape[1])

@@ -1,0 +1,100 @@
+"""The sections with rules: `policies` and `inbound`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wardgate.compiler.language import schema
+from wardgate.compiler.language.definitions import Definitions, check_subject
+from wardgate.compiler.language.destinations import Destinations
+from wardgate.compiler.language.diagnostics import Code, Report
+from wardgate.compiler.language.includes import Documents
+from wardgate.compiler.language.model import Action, Everything, Prefix, Rule, ServiceForm
+from wardgate.compiler.language.nodes import Node, Scalar
+from wardgate.compiler.language.schema import Shape
+from wardgate.compiler.language.services import read_service
+from wardgate.compiler.language.words import Reading, Word, report_flaws, split_words
+
+_SECTIONS = {
+    "policies": Shape("`policies`", 'policies: {"*": {allow: ["wiki 443/tcp"]}}'),
+    "inbound": Shape("`inbound`", 'inbound: {"*": {allow: ["10.0.0.7 22/tcp"]}}'),
+}
+_SUBJECT = Shape("the policy of a subject", 'alice: {allow: ["wiki 443/tcp"], mfa: [lab]}')
+_RULES = Shape("a rule", 'allow: ["wiki 443/tcp", lab]')
+_ACTIONS = {action.value: action for action in Action}
+_EVERYTHING: tuple[ServiceForm, ...] = (Everything(),)
+
+
+class WordReader:
+    """Reads destinations and services for rules and claims, and reports what is wrong with them."""
+
+    def __init__(self, definitions: Definitions, destinations: Destinations, report: Report) -> None:
+        self._definitions = definitions
+        self._destinations = destinations
+        self._report = report
+        self._services: dict[str, Reading[tuple[ServiceForm, ...]]] = {}
+
+    def destination(self, scalar: Scalar, word: Word) -> tuple[Prefix, ...]:
+        """The prefixes of a destination; empty where it is wrong, which is reported."""
+        reading = self._destinations.read(word.text)
+        if reading.flaws:
+            report_flaws(self._report, scalar, word, reading)
+        return reading.value or ()
+
+    def services(self, scalar: Scalar, words: list[Word]) -> tuple[ServiceForm, ...]:
+        """What the words together mean; empty where one is wrong, which is reported."""
+        found: list[tuple[ServiceForm, ...]] = []
+        for word in words:
+            reading = self._services.get(word.text)
+            if reading is None:
+                reading = self._services[word.text] = read_service(word.text, self._definitions.services)
+            if reading.flaws and self._tells(reading):
+                report_flaws(self._report, scalar, word, reading)
+            found.append(reading.value or ())
+        if len(found) == 1:
+            return found[0]
+        return tuple(dict.fromkeys(form for forms in found for form in forms))
+
+    def _tells(self, reading: Reading[tuple[ServiceForm, ...]]) -> bool:
+        # Where a file couldn't be read, an unknown name is most likely defined there.
+        return self._definitions.complete or any(f.code is not Code.UNKNOWN_NAME for f in reading.flaws)
+
+
+def read_rules(
+    documents: Documents, definitions: Definitions, words: WordReader, report: Report
+) -> tuple[Rule, ...]:
+    """All rules in source order, ids from 1."""
+    found: list[Rule] = []
+    for document in documents.documents:
+        for key, node in document.root.entries:
+            if key.text not in _SECTIONS:
+                continue
+            inbound = key.text == "inbound"
+            for subject, action, scalar in _written(node, _SECTIONS[key.text], definitions, report):
+                found.append(_rule(len(found) + 1, subject, action, scalar, inbound, words))
+    return tuple(found)
+
+
+def _written(
+    node: Node, shape: Shape, definitions: Definitions, report: Report
+) -> Iterator[tuple[str, Action, Scalar]]:
+    for subject, policy in schema.entries(report, node, shape):
+        check_subject(subject, definitions, report)
+        for key, rules in schema.entries(report, policy, _SUBJECT):
+            action = _ACTIONS.get(key.text)
+            if action is None:
+                schema.unknown_key(report, key, _SUBJECT, _ACTIONS)
+                continue
+            for scalar in schema.texts(report, rules, _RULES):
+                yield subject.text, action, scalar
+
+
+def _rule(
+    number: int, subject: str, action: Action, scalar: Scalar, inbound: bool, reader: WordReader
+) -> Rule:
+    words = split_words(scalar.text)
+    destinations = reader.destination(scalar, words[0])
+    services = reader.services(scalar, words[1:]) if len(words) > 1 else _EVERYTHING
+    # One line whatever the scalar's style, since rules are quoted in comments and listings.
+    text = " ".join(word.text for word in words)
+    return Rule(number, action, subject, inbound, text, scalar.position, destinations, services)

@@ -1,0 +1,114 @@
+"""A policy file's text: decoded strictly, with its lines and the places in them.
+
+A policy is security configuration that people review, so what a reviewer cannot see is refused: bytes
+that aren't UTF-8, control characters, and the characters that make editors show text in another order
+or on other lines than a program reads it ("Trojan Source", CVE-2021-42574).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from wardgate.compiler.language.diagnostics import Code, Report
+from wardgate.compiler.language.model import Position
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Largest policy file that is read."""
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069"
+    "\ud800-\udfff\ufeff\ufff9-\uffff]"
+)
+_BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\x00\x00", "UTF-32"),
+    (b"\x00\x00\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A policy file. `name` as in Position.file; `lines` without line ends, at least one."""
+
+    name: str
+    text: str
+    lines: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str, text: str) -> Source:
+        """The source with its lines. A line ends where YAML and JSON see it end: LF, CR or CRLF."""
+        return cls(name, text, tuple(_LINE_END.split(text)))
+
+    def at(self, line: int, column: int) -> Position:
+        """The place at `line` and `column`, both from 0, as parsers count."""
+        return Position(self.name, line + 1, column + 1)
+
+
+def decode(name: str, data: bytes, report: Report) -> Source | None:
+    """The file's text, or None after reporting why it cannot be read as text.
+
+    A UTF-8 byte order mark, which some editors write, is skipped.
+    """
+    if len(data) > MAX_BYTES:
+        report.error(
+            Code.TOO_LARGE,
+            Position(name, 1, 1),
+            f"file is larger than {MAX_BYTES // 1024 // 1024} MiB",
+            "split the policy into files and list them under `include`",
+        )
+        return None
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            report.error(
+                Code.ENCODING,
+                Position(name, 1, 1),
+                f"file is {encoding}, not UTF-8",
+                "save the file as UTF-8",
+            )
+            return None
+    try:
+        text = data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8").removeprefix("\ufeff")
+        source = Source.of(name, before + data[error.start :].decode("utf-8", "replace"))
+        report.add_source(name, source.lines)
+        start = _LINE_END.split(before)
+        report.error(
+            Code.ENCODING,
+            source.at(len(start) - 1, len(start[-1])),
+            f"byte 0x{data[error.start]:02x} is not UTF-8 ({error.reason})",
+            "save the file as UTF-8",
+        )
+        return None
+    source = Source.of(name, text)
+    report.add_source(name, source.lines)
+    return source if _all_visible(source, report) else None
+
+
+def _all_visible(source: Source, report: Report) -> bool:
+    if not _HIDDEN.search(source.text):
+        return True
+    for number, line in enumerate(source.lines):
+        for found in _HIDDEN.finditer(line):
+            report.error(
+                Code.CHARACTER,
+                source.at(number, found.start()),
+                f"{describe_character(found[0])} is not allowed in a policy",
+                "remove it; the language needs printable characters, spaces, tabs and line ends only",
+            )
+    return False
+
+
+def hidden_character(text: str) -> str | None:
+    """The first character of `text` that a file may not hold, as an escape could bring it in."""
+    found = _HIDDEN.search(text)
+    return found[0] if found else None
+
+
+def describe_character(char: str) -> str:
+    """`U+202E RIGHT-TO-LEFT OVERRIDE`."""
+    return f"U+{ord(char):04X} {unicodedata.name(char, 'control character')}"
