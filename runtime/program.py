@@ -1,0 +1,179 @@
+"""Programs in the kernel: loading, and what the verifier says where it refuses."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from wardgate.runtime.errors import VerifierError, WardgateError
+from wardgate.runtime.maps import object_name
+from wardgate.runtime.relocate import LinkedProgram
+from wardgate.runtime.spec import INSTRUCTION_BYTES, ProgramKind
+from wardgate.runtime.syscall import (
+    OBJECT_NAME_BYTES,
+    Cmd,
+    Fd,
+    ProgramInfo,
+    bpf_error,
+    obj_get,
+    obj_pin,
+    program_info,
+    raw_bpf,
+)
+from wardgate.runtime.verifier_log import read_log
+
+PROGRAM_TYPES: Final = {ProgramKind.TC: 3, ProgramKind.XDP: 6}
+"""BPF_PROG_TYPE_SCHED_CLS and BPF_PROG_TYPE_XDP."""
+
+_FIRST_LOG: Final = 1 << 20
+_LARGEST_LOG: Final = 1 << 24
+_ATTEMPTS: Final = 5
+"""Tries while the kernel says EAGAIN, which it does when a signal interrupts the verifier."""
+
+
+class _LoadAttr(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("instruction_count", ctypes.c_uint32),
+        ("instructions", ctypes.c_uint64),
+        ("licence", ctypes.c_uint64),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log", ctypes.c_uint64),
+        ("kernel_version", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("name", ctypes.c_char * OBJECT_NAME_BYTES),
+        ("ifindex", ctypes.c_uint32),
+        ("expected_attach_type", ctypes.c_uint32),
+        ("btf_fd", ctypes.c_uint32),
+        ("func_info_size", ctypes.c_uint32),
+        ("func_info", ctypes.c_uint64),
+        ("func_info_count", ctypes.c_uint32),
+        ("line_info_size", ctypes.c_uint32),
+        ("line_info", ctypes.c_uint64),
+        ("line_info_count", ctypes.c_uint32),
+        ("_end", ctypes.c_uint32),
+    )
+
+
+class Program:
+    """A loaded program by its fd, which it owns: a context manager."""
+
+    def __init__(self, fd: Fd, name: str, kind: ProgramKind) -> None:
+        self.fd = fd
+        self.name = name
+        self.kind = kind
+
+    @classmethod
+    def open_pin(cls, path: str | Path) -> Program:
+        """The program that is pinned at `path`; WardgateError where it is not for tc or XDP."""
+        fd = obj_get(path)
+        try:
+            info = program_info(fd)
+            for kind, number in PROGRAM_TYPES.items():
+                if info.type == number:
+                    return cls(fd, info.name, kind)
+            raise WardgateError("open pin", str(path), f"it is a program of type {info.type}, not tc or XDP")
+        except BaseException:
+            fd.close()
+            raise
+
+    @property
+    def info(self) -> ProgramInfo:
+        """What the kernel says of it."""
+        return program_info(self.fd)
+
+    def pin(self, path: str | Path) -> None:
+        """Pin the program at `path`, on a bpffs."""
+        obj_pin(self.fd, path)
+
+    def close(self) -> None:
+        """Close the fd; the program lives on where it is attached or pinned."""
+        self.fd.close()
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Program({self.name!r}, {self.kind.value}, {self.fd!r})"
+
+
+def load_program(linked: LinkedProgram, licence: str, btf_fd: Fd | None = None) -> Program:
+    """Load a program. Types and lines go along where `btf_fd` is given.
+
+    First without a log, which is faster; where that fails, again with one. VerifierError where the
+    verifier says why, else BpfError.
+    """
+    attempt = _Attempt(linked, licence, btf_fd)
+    result = attempt.run(None)
+    if result >= 0:
+        return Program(Fd(result), linked.name, linked.kind)
+    size = _FIRST_LOG
+    while True:
+        log = ctypes.create_string_buffer(size)
+        result = attempt.run(log)
+        if result >= 0:
+            return Program(Fd(result), linked.name, linked.kind)
+        if result != -errno.ENOSPC or size >= _LARGEST_LOG:
+            break
+        size *= 2
+    text = log.value.decode("utf-8", errors="replace")
+    if not text.strip():
+        raise bpf_error(Cmd.PROG_LOAD, -result, name=repr(linked.name))
+    rejection = read_log(text, linked.lines)
+    raise VerifierError(
+        repr(linked.name),
+        rejection.cause,
+        rejection.remedy,
+        log=text,
+        location=rejection.location,
+        source=rejection.source,
+    )
+
+
+class _Attempt:
+    """The arguments of PROG_LOAD, kept in memory for as many calls as it takes."""
+
+    def __init__(self, linked: LinkedProgram, licence: str, btf_fd: Fd | None) -> None:
+        self._buffers = [
+            ctypes.create_string_buffer(data, len(data))
+            for data in (
+                linked.instructions,
+                licence.encode("ascii") + b"\0",
+                linked.func_info,
+                linked.line_info,
+            )
+        ]
+        code, text, functions, lines = (ctypes.addressof(buffer) for buffer in self._buffers)
+        self._attr = _LoadAttr(
+            type=PROGRAM_TYPES[linked.kind],
+            instruction_count=len(linked.instructions) // INSTRUCTION_BYTES,
+            instructions=code,
+            licence=text,
+            name=object_name(linked.name),
+        )
+        if btf_fd is not None and linked.func_info:
+            self._attr.btf_fd = btf_fd.fileno()
+            self._attr.func_info_size, self._attr.line_info_size = 8, 16
+            self._attr.func_info, self._attr.func_info_count = functions, len(linked.func_info) // 8
+            if linked.line_info:
+                self._attr.line_info, self._attr.line_info_count = lines, len(linked.line_info) // 16
+
+    def run(self, log: ctypes.Array[ctypes.c_char] | None) -> int:
+        """One PROG_LOAD: an fd or a negative error number."""
+        self._attr.log_level = 1 if log is not None else 0
+        self._attr.log_size = len(log) if log is not None else 0
+        self._attr.log = ctypes.addressof(log) if log is not None else 0
+        for _ in range(_ATTEMPTS):
+            result = raw_bpf(Cmd.PROG_LOAD, self._attr)
+            if result != -errno.EAGAIN:
+                break
+        return result
