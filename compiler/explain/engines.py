@@ -1,4 +1,4 @@
-"""Who answers queries: the artefact's own instructions in the interpreter.
+"""Who answers queries: the policy's definition, or the artefact's own instructions in the interpreter.
 
 Every engine gives the same answers; tests hold them to that. The third one, which asks the kernel,
 needs the runtime and so is not part of the compiler (cli.kernel_engine).
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from wardgate.compiler.explain.answer import Answer
+from wardgate.compiler.explain.answer import Answer, RuleReference
 from wardgate.compiler.explain.probe import (
     SLOT,
     SUBJECT,
@@ -20,11 +20,14 @@ from wardgate.compiler.explain.probe import (
     tunnel_offset,
 )
 from wardgate.compiler.explain.query import Query
+from wardgate.compiler.language.model import Policy
+from wardgate.compiler.semantics.evaluator import Evaluator
+from wardgate.compiler.semantics.reference import Session
 from wardgate.compiler.vm.image import Image
 from wardgate.compiler.vm.machine import Machine
 from wardgate.compiler.vm.maps import AnyMap, ArrayTable, HashTable
 from wardgate.runtime.layout import maps
-from wardgate.runtime.layout.codes import LinkHeader
+from wardgate.runtime.layout.codes import LinkHeader, Reason
 from wardgate.runtime.layout.manifest import Manifest
 from wardgate.runtime.layout.maps import MapLayout
 
@@ -37,6 +40,26 @@ class Engine(Protocol):
 
     def answer(self, query: Query) -> Answer:
         """What happens to the query's packet. EngineError where the engine cannot say."""
+
+
+class ReferenceEngine:
+    """Asks the definition of what the policy means (compiler.semantics)."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._evaluator = Evaluator(policy)
+
+    def answer(self, query: Query) -> Answer:
+        """What the policy says, and in a session that is there or not, what becomes of the packet."""
+        session = Session.AUTHORISED if query.authed else Session.NONE
+        decision = self._evaluator.evaluate(query.user, query.packet, session)
+        reason = decision.reason
+        if query.packet.inbound and reason in (Reason.NO_BUCKET, Reason.NO_RULE):
+            # Towards a device, what no rule speaks of could still be the reply of a flow. The query's
+            # packet belongs to none, and that is why it is dropped.
+            reason = Reason.NO_FLOW
+        prefix = str(decision.prefix) if decision.prefix else None
+        rule = RuleReference.of_rule(decision.rule) if decision.rule else None
+        return Answer(query, decision.verdict, reason, prefix, rule)
 
 
 class VmEngine:

@@ -74,10 +74,7 @@ def device_address(tunnel: tuple[str, ...], remote: Address) -> Address:
                 return prefix[offset]
         if prefix[0] != remote:
             return prefix[0]
-    family = IPv4Address if remote.version == 4 else IPv6Address
-    return next(
-        family(text) for text in _OUTSIDE if (":" in text) == (remote.version == 6) and family(text) != remote
-    )
+    return next(other for other in _OUTSIDE if other.version == remote.version and other != remote)
 
 
 def tunnel_offset(manifest: Manifest, address: Address) -> int | None:

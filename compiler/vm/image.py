@@ -105,7 +105,11 @@ def _local_calls(code: bytes) -> dict[int, int]:
 
 
 def _check_targets(image: Image) -> None:
-    """Every jump and call ends on an instruction: later stages index `code` without a check."""
+    """Every jump, call and step ends on an instruction: later stages index `code` without a check."""
+    if image.code:
+        last = image.code[-1]
+        if last is None or last.code not in (isa.JMP | isa.EXIT, isa.JMP | isa.JA, isa.JMP32 | isa.JA):
+            raise ImageError(f"the code ends with {last or 'a constant'}, after which nothing follows")
     for pc, instruction in enumerate(image.code):
         if instruction is None:
             continue

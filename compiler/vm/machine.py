@@ -138,8 +138,7 @@ class Machine:
         try:
             self._enter()
             self._loop(entry)
-            r0 = self._globals["r0"] & M32
-            self._end_run()
+            r0 = self._finish()
         except _FAULTS as error:
             fault = self._fault(program, error)
             if fault is None:
@@ -282,10 +281,14 @@ class Machine:
     def _touch(self, address: int) -> None:
         self.statistics.loads[self.memory.name(address)] += 1
 
-    def _end_run(self) -> None:
+    def _finish(self) -> int:
+        r0 = self._globals["r0"]
+        if r0 is UNSET:
+            raise AccessError("leaves r0 unset")
         for table in self.maps.values():
             if isinstance(table, HashTable | RingBuffer):
                 table.end_run()
+        return int(r0) & M32
 
     def _events(self) -> list[dict[str, Value]]:
         events = self.maps.get("events")
@@ -310,8 +313,8 @@ class Machine:
         return found
 
     def _cause(self, i: isa.Instruction, address: int | None) -> str:
-        for register in (i.dst, i.src):
-            if self._globals[f"r{register}"] is UNSET and not (i.kind == isa.LDX and register == i.dst):
+        for register in _operands(i):
+            if self._globals[f"r{register}"] is UNSET:
                 return f"reads r{register}, which nothing has set"
         if address is not None:
             try:
@@ -328,6 +331,13 @@ def _manifest_sizes(image: Image) -> dict[str, int]:
     if image.manifest is None:
         return {}
     return {use.name: use.entries for use in Manifest.from_json(image.manifest).maps}
+
+
+def _operands(i: isa.Instruction) -> tuple[int, ...]:
+    """The registers that `i` reads."""
+    if i.kind in (isa.LDX, isa.ST):
+        return (i.src,) if i.kind == isa.LDX else (i.dst,)
+    return (i.dst, i.src) if i.kind == isa.STX or i.code & isa.REGISTER_SOURCE else (i.dst,)
 
 
 def _exhausted() -> NoReturn:

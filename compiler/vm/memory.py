@@ -1,6 +1,7 @@
 """The interpreter's address space: regions of bytes, far apart.
 
-An address is `region << 32 | offset`. Region 0 is never used, so a null pointer faults. Ordinary
+An address is `region << 32 | offset`. Region 0 is never used, so a null pointer faults, and neither
+is every other one, so that what lies before a region's start is not in another. Ordinary
 regions hold `bytes` (read-only) or `bytearray`; the translated code indexes `Memory.regions` itself
 and relies on Python's own bounds checks. The context and the stack frames need more than that (fields
 that are pointers, bytes that nothing has written) and lie above SPECIAL, where `load` and `store`
@@ -23,7 +24,7 @@ MAX_FRAMES: Final = 8
 """Limits of the kernel's verifier: MAX_BPF_STACK and MAX_CALL_FRAMES."""
 
 _CONTEXT_REGION: Final = 0x4000_0000
-_FRAME_REGION: Final = _CONTEXT_REGION + 1
+_FRAME_REGION: Final = _CONTEXT_REGION + 2
 SPECIAL: Final = _CONTEXT_REGION << SHIFT
 CONTEXT_ADDRESS: Final = SPECIAL
 
@@ -54,11 +55,11 @@ class Memory:
         self.frames: list[Frame] = []
         self.context = bytearray()
         self.pointers: Mapping[int, int] = {}
-        self._next = 1
+        self._next = 2
 
     def add(self, name: str, data: bytes | bytearray) -> int:
         """Address of a new region holding `data`; programs can write it if it is a bytearray."""
-        region, self._next = self._next, self._next + 1
+        region, self._next = self._next, self._next + 2
         self.regions[region], self.names[region] = data, name
         return region << SHIFT
 
@@ -71,7 +72,7 @@ class Memory:
         if len(self.frames) == MAX_FRAMES:
             raise AccessError(f"more than {MAX_FRAMES} nested calls")
         self.frames.append(Frame())
-        return (_FRAME_REGION + len(self.frames) - 1 << SHIFT) + STACK_SIZE
+        return (_FRAME_REGION + 2 * (len(self.frames) - 1) << SHIFT) + STACK_SIZE
 
     def pop_frame(self) -> None:
         """Leave the newest frame: pointers into it fault from now on."""
@@ -130,9 +131,10 @@ class Memory:
             if data is None:
                 raise AccessError(f"address {address:#x} is in no region")
             return data, None
-        index = (address >> SHIFT) - _FRAME_REGION
-        if index == -1:
+        region = address >> SHIFT
+        if region == _CONTEXT_REGION:
             return self.context, None
-        if index >= len(self.frames):
+        index, between = divmod(region - _FRAME_REGION, 2)
+        if between or index >= len(self.frames):
             raise AccessError(f"address {address:#x} is in no region")
         return self.frames[index].data, self.frames[index]

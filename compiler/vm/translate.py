@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wardgate.compiler.vm import isa
+from wardgate.compiler.vm.errors import ImageError
 from wardgate.compiler.vm.helpers import HELPERS
 from wardgate.compiler.vm.image import Image
 from wardgate.compiler.vm.isa import Instruction
@@ -74,10 +75,9 @@ class _Writer:
         length = 0
         while following is not None:
             self.pc = following
-            instruction = self.image.code[following] if following < len(self.image.code) else None
+            instruction = self.image.code[following]
             if instruction is None:
-                self.emit(" raise AccessError('runs past the end of its function')")
-                break
+                raise ImageError(f"there is no instruction at {following}")
             if length == _LONGEST:
                 self.leave(following)
                 break
