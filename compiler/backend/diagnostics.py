@@ -74,12 +74,8 @@ def parse_diagnostics(stderr: str) -> tuple[Diagnostic, ...]:
 
 
 def relevant_lines(stderr: str) -> str:
-    """The first lines of an error output that say something, without stack dumps; for output that has
-    no diagnostics."""
-    lines: list[str] = []
-    for line in stderr.splitlines():
-        if line.startswith(_NOISE):
-            continue
-        if line.strip():
-            lines.append(line.strip())
-    return "\n".join(lines[:_RELEVANT_LINES])
+    """Of an error output without a placed error, the lines that speak of one; without such, the first
+    lines. Stack dumps are left out."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith(_NOISE)]
+    errors = [line for line in lines if "error" in line.lower()]
+    return "\n".join((errors or lines)[:_RELEVANT_LINES])

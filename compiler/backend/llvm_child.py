@@ -27,7 +27,7 @@ def translate(mode: str, ir: str, llvm: Any) -> tuple[str, bytes]:
     module = llvm.parse_assembly(ir)
     module.verify()
     target = llvm.Target.from_triple(module.triple)
-    machine = target.create_target_machine(cpu=CPU, opt=OPTIMISATION)
+    machine = target.create_target_machine(cpu=CPU, opt=OPTIMISATION, reloc="static")
     # The verified IR of a front end at -O2 with its passes disabled: the standard pipeline of that
     # level is what the front end would have run.
     options = llvm.create_pipeline_tuning_options(speed_level=OPTIMISATION)

@@ -25,6 +25,8 @@ _TIMEOUT_SECONDS = 600
 _PREFIX = "wardgate-build-"
 # A backslash or quote would need escapes in `#line`, and a control character has no place in a log.
 _UNFIT = re.compile(r'[\x00-\x1f\x7f"\\]')
+# What Python makes of file names that are not UTF-8 (PEP 383).
+_UNENCODABLE = re.compile(r"[\ud800-\udfff]")
 _REPORTED_ERRORS = 20
 
 
@@ -112,6 +114,8 @@ def workspace(unit: TranslationUnit) -> Iterator[Workspace]:
 def _check_name(name: str) -> None:
     if not name or name.startswith("/"):
         raise _unfit(name, "the name is absolute or empty")
+    if _UNENCODABLE.search(name):
+        raise _unfit(name, "the name is not UTF-8")
     if _UNFIT.search(name):
         raise _unfit(name, "the name has a quote, a backslash or a control character")
     if posixpath.normpath(name) != name:
