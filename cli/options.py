@@ -13,7 +13,7 @@ from wardgate.cli.console import Console
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-POLICY = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 """A policy file, or an artefact, that is there."""
 
 pass_console = click.make_pass_decorator(Console)

@@ -46,13 +46,17 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A question that an answer comes to: `service` is `PORT/tcp`, `PORT/udp` or `icmp`."""
+    """A question that an answer comes to: `service` is `PORT/tcp`, `PORT/udp` or `icmp`.
+
+    A datagram carries `size` bytes; the answer is as long.
+    """
 
     sender: NetNamespace
     source: str
     receiver: NetNamespace
     destination: str
     service: str
+    size: int = 8
 
     @property
     def version(self) -> int:
@@ -172,9 +176,9 @@ def _ask(probe: Probe) -> _Asking:
         port = asker.getsockname()[1]
         if probe.service == "icmp":
             # The kernel fills in checksum and identifier.
-            asker.send(struct.pack("!BBHHH", _ECHO_REQUEST[probe.version], 0, 0, 0, 1) + b"wardgate")
+            asker.send(struct.pack("!BBHHH", _ECHO_REQUEST[probe.version], 0, 0, 0, 1) + bytes(probe.size))
         elif asker.type == socket.SOCK_DGRAM:
-            asker.send(b"wardgate")
+            asker.send(bytes(probe.size))
     except BaseException:
         asker.close()
         raise
