@@ -18,7 +18,7 @@ from wardgate.compiler.language.resolver import (
     static_resolver,
     system_resolver,
 )
-from wardgate.compiler.language.services import protocol_label
+from wardgate.compiler.language.services import service_label
 
 __all__ = [
     "Code",
@@ -34,7 +34,7 @@ __all__ = [
     "parse_query_address",
     "parse_query_service",
     "parse_query_user",
-    "protocol_label",
+    "service_label",
     "static_resolver",
     "system_resolver",
 ]

@@ -32,7 +32,7 @@ from wardgate.compiler.language.nodes import Mapping, Node, Scalar, Sequence
 from wardgate.compiler.language.query import concrete_form, concrete_service
 from wardgate.compiler.language.rules import WordReader
 from wardgate.compiler.language.schema import Shape
-from wardgate.compiler.language.services import protocol_label
+from wardgate.compiler.language.services import service_label
 from wardgate.compiler.language.words import Reading, Word, WordError, report_flaws, split_words
 
 _TEST = Shape("a test", "{as: alice, to: 10.0.0.5, service: 443/tcp, expect: allow}")
@@ -88,7 +88,7 @@ class ClaimReader:
             {
                 "as": user.text,
                 "from" if inbound else "to": written,
-                "service": protocol_label(*service),
+                "service": service_label(*service, remote.version),
                 "expect": expect.value,
             }
         )

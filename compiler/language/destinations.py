@@ -38,15 +38,15 @@ class Destinations:
     def _read(self, word: str) -> Reading[tuple[Prefix, ...]]:
         if word in self._hosts:
             return Reading(self._hosts[word])
+        found = read_target(word, self._names)
+        if found is not None and found.value is not None:
+            return found
         service = _service_flaw(word)
         if service is not None:
             return Reading(None, (service,))
-        found = read_target(word, self._names)
         if found is not None:
             return found
-        if not self._complete:
-            return Reading(None)
-        return Reading(None, (_unknown(word, self._hosts),))
+        return Reading(None, (_unknown(word, self._hosts),) if self._complete else ())
 
 
 def read_target(word: str, names: Names) -> Reading[tuple[Prefix, ...]] | None:

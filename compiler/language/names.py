@@ -19,6 +19,7 @@ SERVICE_WORDS = frozenset({"tcp", "udp", "sctp", "icmp", "any", "proto"})
 """Words of the language, which no host and no service may be called."""
 
 _MAX_QUOTED = 60
+_MAX_COMPARED = 100
 
 
 def is_user(name: str) -> bool:
@@ -57,7 +58,11 @@ def _escaped(char: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean x?`, or nothing where no known name is near."""
-    if len(word) > 2 * MAX_NAME:
-        return ""
-    near = difflib.get_close_matches(word, sorted(known), n=1)
+    # difflib compares slowly, and a broken policy may have thousands of unknown names.
+    alike = [
+        name
+        for name in known
+        if abs(len(name) - len(word)) <= 2 and (name[:1] == word[:1] or name[-1:] == word[-1:])
+    ]
+    near = difflib.get_close_matches(word, sorted(alike)[:_MAX_COMPARED], n=1)
     return f"did you mean {quoted(near[0])}?" if near else ""

@@ -220,9 +220,10 @@ def _expanded(
     return tuple(forms)
 
 
-def protocol_label(protocol: int, port: int | None) -> str:
-    """A concrete service in the words of the language: `443/tcp`, `icmp`, `proto/47`."""
+def service_label(protocol: int, port: int | None, version: int) -> str:
+    """A concrete service towards an address of IP `version`, in the words of the language:
+    `443/tcp`, `icmp`, `proto/47`. `parse_query_service` reads it back."""
     for name, number in PROTOCOL_NAMES.items():
         if protocol == number and port is not None:
             return f"{port}/{name}"
-    return "icmp" if protocol in (ICMP, ICMPV6) else f"proto/{protocol}"
+    return "icmp" if protocol == (ICMP if version == 4 else ICMPV6) else f"proto/{protocol}"
