@@ -1,6 +1,7 @@
 """Running a loaded program on a packet of our own (BPF_PROG_TEST_RUN)."""
 
-# test_run has the kernel's name for it and is no test: ruff: noqa: PT028
+# test_run bears the kernel's name for it and is no test of pytest.
+# ruff: noqa: PT028
 
 from __future__ import annotations
 
