@@ -168,6 +168,8 @@ class _AssertionChecker:
         self._policy = policy
         self._classes = user_classes(policy)
         self._unmentioned = unmentioned_user(policy)
+        subjects = {assertion.subject for assertion in policy.assertions}
+        self._strangers = subjects - set(self._classes.of) - set(policy.groups) - {EVERYONE}
         self._buckets: dict[tuple[int, bool], dict[Prefix, tuple[Rule, ...]]] = {}
 
     def check(self, assertion: Assertion) -> CheckedAssertion:
@@ -208,7 +210,13 @@ class _AssertionChecker:
         for user in users.users:
             if (everyone or user in members) is not outside:
                 return user
-        return self._unmentioned if number == 0 and everyone is not outside else None
+        if number != 0:
+            return None
+        # The class of users whom the policy doesn't mention, which a claim may be the first to do.
+        stranger = assertion.subject if assertion.subject in self._strangers else None
+        if stranger is not None and not outside:
+            return stranger
+        return self._unmentioned if everyone is not outside else None
 
     def _buckets_of(self, number: int, inbound: bool) -> dict[Prefix, tuple[Rule, ...]]:
         key = (number, inbound)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from wardgate.compiler.language.model import (
+    GROUP_MARK,
     ICMP,
     ICMPV6,
     MAX_PORT,
@@ -247,8 +248,10 @@ def _edge_services(forms: Collection[ServiceForm]) -> tuple[tuple[int, int | Non
 
 
 def unmentioned_user(policy: Policy) -> str:
-    """A user's name that the policy doesn't mention."""
-    taken = {*policy.users, *(group.partition(":")[2] for group in policy.groups)}
+    """A user's name that the policy doesn't mention, nor its tests and assertions."""
+    taken = {*policy.users, *(test.user for test in policy.tests)}
+    taken |= {assertion.subject for assertion in policy.assertions}
+    taken |= {group.removeprefix(GROUP_MARK) for group in policy.groups}
     number = 1
     name = "anyone-else"
     while name in taken:
