@@ -6,18 +6,13 @@ needs the runtime and so is not part of the compiler (cli.kernel_engine).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, Protocol
 
 from wardgate.compiler.explain.answer import Answer, RuleReference
 from wardgate.compiler.explain.probe import (
-    SLOT,
-    SUBJECT,
     EngineError,
-    device_record,
     probe,
     read_answer,
-    tunnel_offset,
 )
 from wardgate.compiler.explain.query import Query
 from wardgate.compiler.language.model import Policy
@@ -25,7 +20,7 @@ from wardgate.compiler.semantics.evaluator import Evaluator
 from wardgate.compiler.semantics.reference import Session
 from wardgate.compiler.vm.image import Image
 from wardgate.compiler.vm.machine import Machine
-from wardgate.compiler.vm.maps import AnyMap, ArrayTable, HashTable
+from wardgate.compiler.vm.maps import ArrayTable, HashTable
 from wardgate.runtime.layout import maps
 from wardgate.runtime.layout.codes import LinkHeader, Reason
 from wardgate.runtime.layout.manifest import Manifest
@@ -76,34 +71,19 @@ class VmEngine:
 
     def answer(self, query: Query) -> Answer:
         """Put one device of the query's user into the maps, run its packet, read the event."""
-        question = probe(self.manifest, query)
-        self._clear()
-        self._put(maps.ADDRESSES, question.key, SLOT)
-        offset = tunnel_offset(self.manifest, question.device)
-        if offset is not None:
-            self._put(maps.TUNNEL_INDEX, offset.to_bytes(4, "little"), SLOT)
-        self._put(maps.SUBJECT_CLASS, SUBJECT.to_bytes(4, "little"), self.manifest.class_of(query.user))
-        self._put(maps.DEVICES, SLOT.to_bytes(4, "little"), device_record(authed=query.authed, now=_NOW))
-        result = self.machine.run(question.program, question.packet)
-        return read_answer(self.manifest, query, result.return_value, result.events)
-
-    def _clear(self) -> None:
+        question = probe(self.manifest, query, _NOW)
         # Nothing of an earlier query may admit this one: its flow, say, or the address of its device.
         for layout in (maps.ADDRESSES, maps.FLOWS, maps.FRAGMENTS, maps.TUNNEL_INDEX):
             table = self._table(layout)
             if table is not None:
                 table.clear()
-
-    def _put(self, layout: MapLayout, key: bytes, value: int | bytes) -> None:
-        table = self._table(layout)
-        if table is None:
-            return
-        code = table.update(key, value.to_bytes(4, "little") if isinstance(value, int) else value)
-        if code:
-            raise EngineError(f"the map {layout.name} does not take a device (error {-code})")
+        for entry in question.entries:
+            table = self._table(entry.layout)
+            if table is not None and (code := table.update(entry.key, entry.value)):
+                raise EngineError(f"the map {entry.layout.name} does not take a device (error {-code})")
+        result = self.machine.run(question.program, question.packet)
+        return read_answer(self.manifest, query, result.return_value, result.events)
 
     def _table(self, layout: MapLayout) -> ArrayTable | HashTable | None:
-        found: Mapping[str, AnyMap] = self.machine.maps
-        table = found.get(layout.name)
-        # A policy without rules uses hardly any map, and its artefact leaves out what it does not use.
+        table = self.machine.maps.get(layout.name)
         return table if isinstance(table, ArrayTable | HashTable) else None

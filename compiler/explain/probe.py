@@ -15,9 +15,10 @@ from wardgate.compiler.explain import packets
 from wardgate.compiler.explain.answer import Answer, RuleReference
 from wardgate.compiler.explain.query import Query
 from wardgate.compiler.language.model import Address
+from wardgate.runtime.layout import maps
 from wardgate.runtime.layout.codes import Reason, Verdict
 from wardgate.runtime.layout.manifest import Manifest
-from wardgate.runtime.layout.maps import PROGRAM_EGRESS, PROGRAM_INGRESS
+from wardgate.runtime.layout.maps import PROGRAM_EGRESS, PROGRAM_INGRESS, MapLayout
 from wardgate.runtime.layout.records import ADDRESS, DEVICE, Value
 
 SLOT: Final = 1
@@ -44,17 +45,24 @@ class EngineError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry to put into a map before the packet is judged."""
+
+    layout: MapLayout
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
-    """What to run for a query: a program, a packet and the device that it belongs to."""
+    """What to run for a query: a program, an IP packet, and the map entries that make its device.
+
+    An artefact that does not use a map leaves it out; so must who puts the entries.
+    """
 
     program: str
     packet: bytes
-    device: Address
-
-    @property
-    def key(self) -> bytes:
-        """The device's key in the map `addresses`."""
-        return address_key(self.device)
+    entries: tuple[Entry, ...]
 
 
 def address_key(address: Address) -> bytes:
@@ -86,20 +94,36 @@ def tunnel_offset(manifest: Manifest, address: Address) -> int | None:
     return offset if 0 <= offset < index.size else None
 
 
-def probe(manifest: Manifest, query: Query) -> Probe:
-    """The packet that opens the query's service, from or towards a device of the query's user."""
+def probe(manifest: Manifest, query: Query, now: int) -> Probe:
+    """The packet that opens the query's service, from or towards a device of the query's user.
+
+    `now` is CLOCK_BOOTTIME in nanoseconds.
+    """
     asked = query.packet
     device = device_address(manifest.tunnel, asked.remote)
+    entries = _device_entries(manifest, query, device, now)
     if asked.inbound:
         packet = packets.opening(asked.remote, device, asked.protocol, asked.port)
-        return Probe(PROGRAM_EGRESS, packet, device)
+        return Probe(PROGRAM_EGRESS, packet, entries)
     packet = packets.opening(device, asked.remote, asked.protocol, asked.port)
-    return Probe(PROGRAM_INGRESS, packet, device)
+    return Probe(PROGRAM_INGRESS, packet, entries)
 
 
-def device_record(*, authed: bool, now: int) -> bytes:
-    """The device of a probe, with a session or without; `now` is CLOCK_BOOTTIME in nanoseconds."""
-    return DEVICE.pack({"subject": SUBJECT, "deadline": now + SESSION_NS if authed else 0})
+def _device_entries(manifest: Manifest, query: Query, device: Address, now: int) -> tuple[Entry, ...]:
+    deadline = now + SESSION_NS if query.authed else 0
+    entries = [
+        Entry(maps.ADDRESSES, address_key(device), _u32(SLOT)),
+        Entry(maps.DEVICES, _u32(SLOT), DEVICE.pack({"subject": SUBJECT, "deadline": deadline})),
+        Entry(maps.SUBJECT_CLASS, _u32(SUBJECT), _u32(manifest.class_of(query.user))),
+    ]
+    offset = tunnel_offset(manifest, device)
+    if offset is not None:
+        entries.append(Entry(maps.TUNNEL_INDEX, _u32(offset), _u32(SLOT)))
+    return tuple(entries)
+
+
+def _u32(value: int) -> bytes:
+    return value.to_bytes(4, "little")
 
 
 def read_answer(manifest: Manifest, query: Query, returned: int, events: list[dict[str, Value]]) -> Answer:

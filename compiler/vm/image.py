@@ -89,9 +89,9 @@ class Image:
             ) from error
 
     @classmethod
-    def from_code(cls, code: bytes, name: str = "main") -> Image:
-        """An image of one function without data or maps, such as a test assembles."""
-        image = cls(tuple(isa.decode(code)), {name: 0}, {name: ""}, _local_calls(code), {}, {}, (), None)
+    def from_code(cls, code: bytes, name: str = "main", section: str = "tc") -> Image:
+        """An image of one program without data or maps, such as a test assembles."""
+        image = cls(tuple(isa.decode(code)), {name: 0}, {name: section}, _local_calls(code), {}, {}, (), None)
         _check_targets(image)
         return image
 
