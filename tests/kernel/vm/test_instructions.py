@@ -114,7 +114,8 @@ def newer(draw: st.DrawFn) -> bytes:
     if kind == "load":
         size = draw(st.sampled_from([isa.B, isa.H, isa.W]))
         return load(size, dst, 10, SCRATCH + 8 * draw(st.integers(0, 7)), isa.MEMSX)
-    return isa.encode(isa.Instruction(isa.JMP32 | isa.JA, 0, 0, 0, 1)) + draw(arithmetic())
+    long_jump = isa.encode(isa.Instruction(isa.JMP32 | isa.JA, 0, 0, 0, 1))
+    return jump(draw(st.sampled_from(COMPARISONS)), dst, 1, src=src) + long_jump + draw(arithmetic())
 
 
 def assemble(body: bytes) -> bytes:
