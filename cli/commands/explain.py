@@ -186,5 +186,10 @@ def _show_all(console: Console, query: Query, found: list[tuple[list[str], Answe
     session = "session authorised" if query.authed else "no session"
     console.text(f"{_subject(query)}, {session}, bucket {prefix or 'none'}")
     for words, answer in found:
-        console.text(f"\n{answer.verdict.label:<6} {_fate(answer)}; {_rule(answer)}")
-        console.text(textwrap.fill(words, columns.width(), initial_indent=" " * 7, subsequent_indent=" " * 7))
+        rule = f"; {_rule(answer)}" if answer.rule else ""
+        console.text(f"\n{answer.verdict.label:<6} {_fate(answer)}{rule}")
+        margin = " " * 7
+        shown = textwrap.fill(
+            " ".join(words), columns.width(), initial_indent=margin, subsequent_indent=margin
+        )
+        console.text(shown)

@@ -17,11 +17,12 @@ from typing import Any
 
 from wardgate.cli.demo import isolation, table
 from wardgate.cli.demo.gate import WARDGATE, GateError, RunningGate, command
+from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.cli.demo.network import DEVICE, Network
 from wardgate.cli.demo.scenario import ADDRESSES, GATEWAY, STAGES, Check, Stage, remotes
 from wardgate.cli.demo.table import Row
 from wardgate.cli.demo.traffic import Answerers, Probe, Seen, send
-from wardgate.cli.demo.tunnel import KINDS
+from wardgate.cli.demo.tunnel import KINDS, Client, Tunnel
 from wardgate.cli.demo.wireguard import TunnelError
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -105,15 +106,20 @@ def _stage(network: Network, gate: RunningGate, stage: Stage, expected: Answers)
     return rows
 
 
+def _join(kinds: Sequence[str], gateway: NetNamespace, device: str, clients: Sequence[Client]) -> Tunnel:
+    tunnel = Tunnel(gateway, device, clients, kinds)
+    _say(f"tunnel between clients and gateway: {tunnel.kind}")
+    for refusal in tunnel.refused:
+        _say(f"  ({refusal})")
+    return tunnel
+
+
 def _enforced(folder: Path, expected: Answers, kinds: Sequence[str]) -> Sections:
     """Every row from packets that a gate judged."""
     artefact = _compile(folder)
     sections: Sections = []
     with ExitStack() as stack:
-        network = stack.enter_context(Network(ADDRESSES, remotes(), kinds))
-        _say(f"tunnel between clients and gateway: {network.tunnel.kind}")
-        for refusal in network.tunnel.refused:
-            _say(f"  ({refusal})")
+        network = stack.enter_context(Network(ADDRESSES, remotes(), lambda *ends: _join(kinds, *ends)))
         gate = RunningGate(network.gateway, artefact, DEVICE, _DEVICES, _NAME)
         stack.callback(gate.stop)
         hooks = ", ".join(f"{hook['hook']} by {hook['way']}" for hook in gate.attached["hooks"])

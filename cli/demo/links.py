@@ -43,9 +43,9 @@ class Links:
         """Remove an interface."""
         self._netlink.link("del", index=self.index(name))
 
-    def mac(self, name: str) -> str:
-        """Hardware address."""
-        return str(self._netlink.get_links(self.index(name))[0].get("address"))
+    def enslave(self, name: str, bridge: str) -> None:
+        """Make an interface a port of a bridge."""
+        self._netlink.link("set", index=self.index(name), master=self.index(bridge))
 
     def up(self, name: str, mtu: int | None = None) -> None:
         """Bring an interface up."""

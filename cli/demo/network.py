@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 from wardgate.cli.demo.links import Links
 from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.cli.demo.traffic import allow_ping
-from wardgate.cli.demo.tunnel import KINDS, Client, Tunnel
+from wardgate.cli.demo.tunnel import Client
 
 DEVICE = "wg0"
 _LAN = {4: ("198.51.100.1", "198.51.100.2", 24), 6: ("2001:db8::1", "2001:db8::2", 64)}
@@ -22,6 +23,16 @@ def has_ipv6() -> bool:
     return Path("/proc/sys/net/ipv6").exists()
 
 
+class Joint(Protocol):
+    """What joins the gateway's device to its clients: a Tunnel, say."""
+
+    def up(self, addresses: Sequence[str], prefixes: Sequence[str]) -> None:
+        """Start; the gateway has `addresses` and routes `prefixes` to the clients."""
+
+    def close(self) -> None:
+        """Remove the devices."""
+
+
 class Network:
     """Namespaces `gateway` and `servers`, and `clients` by name, joined by a tunnel and a cable.
 
@@ -32,13 +43,12 @@ class Network:
         self,
         clients: Mapping[str, Sequence[str]],
         servers: Sequence[str],
-        kinds: Sequence[str] = KINDS,
+        join: Callable[[NetNamespace, str, Sequence[Client]], Joint],
         device: str = DEVICE,
     ) -> None:
         """`clients` maps a client's name to its tunnel addresses, `servers` are the servers' addresses.
 
-        `device` is the gateway's tunnel device; the clients' are named for it. TunnelError where no
-        kind of tunnel is to be had.
+        `device` is the gateway's tunnel device, and the clients' are named for it; `join` makes them.
         """
         self._made = ExitStack()
         self.versions = (4, 6) if has_ipv6() else (4,)
@@ -50,7 +60,8 @@ class Network:
                 Client(self.clients[name], tuple(addresses), f"{device}-{number}")
                 for number, (name, addresses) in enumerate(clients.items(), 1)
             ]
-            self.tunnel = self._made.enter_context(Tunnel(self.gateway, device, ends, kinds))
+            self._joint = join(self.gateway, device, ends)
+            self._made.callback(self._joint.close)
             self._lay_cable(servers)
         except BaseException:
             self._made.close()
@@ -90,7 +101,7 @@ class Network:
 
     def up(self, addresses: Sequence[str], prefixes: Sequence[str]) -> None:
         """Bring the tunnel up; the gateway has `addresses` and routes `prefixes` into it."""
-        self.tunnel.up(addresses, prefixes)
+        self._joint.up(addresses, prefixes)
 
     def close(self) -> None:
         """Remove everything."""
