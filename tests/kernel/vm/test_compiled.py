@@ -25,8 +25,8 @@ pytestmark = pytest.mark.root
 PROCESSORS = ["v3", "v4"]
 
 
-def record(size: int) -> Record:
-    return Record("bytes", "", (Field("bytes", "u8", "", size),))
+def record(size: int) -> Record | None:
+    return None if size in (0, 4) else Record("bytes", "", (Field("bytes", "u8", "", size),))
 
 
 def layouts(data: bytes) -> dict[str, MapLayout]:
@@ -51,18 +51,9 @@ def layouts(data: bytes) -> dict[str, MapLayout]:
 def artefact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     target = tmp_path_factory.mktemp("fixture") / "fixture.o"
     source = Path(__file__).with_name("fixture.c")
-    command = [
-        sys.executable,
-        "-m",
-        "ziglang",
-        "clang",
-        "--target=bpf",
-        f"-mcpu={request.param}",
-        "-O2",
-        "-g",
-    ]
-    # With a jump table the object would need a kernel of 2026.
-    command += ["-fno-jump-tables", "-nostdinc", "-c", str(source), "-o", str(target)]
+    command = [sys.executable, "-m", "ziglang", "clang", "--target=bpf", f"-mcpu={request.param}"]
+    # Few kernels know jump tables yet, which v4 would otherwise turn the switch into.
+    command += ["-fno-jump-tables", "-O2", "-g", "-nostdinc", "-c", str(source), "-o", str(target)]
     subprocess.run(command, check=True)
     return target.read_bytes()
 
@@ -106,9 +97,8 @@ def test_results_packets_and_maps_agree(machine: Machine, loaded: LoadedObject) 
     assert isinstance(counters, ArrayTable)
     for key, value in counters.items():
         per_cpu = loaded.maps["counters"].lookup_percpu(key)
-        assert int.from_bytes(value[:8], "little") == sum(
-            int.from_bytes(one[:8], "little") for one in per_cpu
-        )
+        counts = [int.from_bytes(one[:8], "little") for one in per_cpu]
+        assert int.from_bytes(value[:8], "little") == sum(counts) > 0
 
 
 def test_global_data_agrees(machine: Machine, loaded: LoadedObject) -> None:

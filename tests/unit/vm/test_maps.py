@@ -9,7 +9,7 @@ from wardgate.compiler.vm.memory import Memory
 from wardgate.runtime.layout.maps import MapLayout, MapType, Scope
 from wardgate.runtime.layout.records import Field, Record
 
-KEY = Record("key", "", (Field("bytes", "u8", "", 6),))
+KEY = Record("key", "", (Field("bytes", "u8", "", 8),))
 
 
 def layout(kind: MapType, key: Record | None = None) -> MapLayout:
@@ -22,7 +22,7 @@ def make(kind: MapType, memory: Memory | None = None, entries: int = 3) -> maps.
 
 
 def key(number: int) -> bytes:
-    return number.to_bytes(6, "little")
+    return number.to_bytes(8, "little")
 
 
 ONE, TWO = (1).to_bytes(4, "little"), (2).to_bytes(4, "little")
@@ -118,7 +118,7 @@ def test_ring_buffer() -> None:
 def test_unknown_map_and_wrong_sizes() -> None:
     with pytest.raises(ImageError, match="none that this release knows"):
         maps.create("other", {}, {}, Memory())
-    with pytest.raises(ValueError, match="keys of 6"):
+    with pytest.raises(ValueError, match="keys of 8"):
         make(MapType.HASH).update(b"1", ONE)
     with pytest.raises(ValueError, match="values of 4"):
         make(MapType.ARRAY).update(bytes(4), b"1")
