@@ -145,7 +145,7 @@ def _check_version(node: Node, report: Report) -> None:
 
 
 def _warn_if_closed(documents: Documents, rules: tuple[Rule, ...], report: Report) -> None:
-    if documents.documents and not any(rule.action is not Action.DENY for rule in rules):
+    if not report.failed and all(rule.action is Action.DENY for rule in rules):
         report.warning(
             Code.NOTHING_ALLOWED,
             documents.documents[0].root.position,

@@ -22,6 +22,7 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069"
     "\ud800-\udfff\ufeff\ufff9-\uffff]"
 )
+_NAMELESS = {"Cc": "control character", "Cs": "half a surrogate pair"}
 _BYTE_ORDER_MARKS = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
     (b"\x00\x00\xfe\xff", "UTF-32"),
@@ -111,4 +112,5 @@ def hidden_character(text: str) -> str | None:
 
 def describe_character(char: str) -> str:
     """`U+202E RIGHT-TO-LEFT OVERRIDE`."""
-    return f"U+{ord(char):04X} {unicodedata.name(char, 'control character')}"
+    name = unicodedata.name(char, _NAMELESS.get(unicodedata.category(char), "not a character"))
+    return f"U+{ord(char):04X} {name}"
