@@ -193,9 +193,7 @@ def test_an_absolute_path_is_refused() -> None:
     text = f'{TEXT}\n#line 1 "/home/alice/policy.yaml"\nSEC("tc") int more(void *c) {{ return c == 0; }}\n'
     manifest = replace(MANIFEST, programs=(*MANIFEST.programs, ProgramUse("more", "tc", "tc")))
     obj = build_object(TranslationUnit("gate.c", text, UNIT.sources)).data
-    refused(
-        obj, "/home/alice/policy.yaml', a path of this machine", manifest=replace(MANIFEST, programs=programs)
-    )
+    refused(obj, "/home/alice/policy.yaml', a path of this machine", manifest=manifest)
 
 
 def edited(data: bytes, change: Callable[[Section], Section | None]) -> bytes:
