@@ -1,0 +1,149 @@
+"""Sessions: who may use what needs a login, until when.
+
+A device has one session for all its addresses. It lies in the device's record, which programs read
+for each packet that an mfa rule decides; granting and revoking are one store of 8 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from wardgate.runtime import clock
+from wardgate.runtime.codec import RecordValue
+from wardgate.runtime.devices import Address, Device, DeviceTable
+from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.layout.codes import DEVICE_LOCKED
+from wardgate.runtime.layout.records import DEVICE
+from wardgate.runtime.maps import MapView
+from wardgate.runtime.shared import SharedMaps
+
+_OFFSETS: Final = DEVICE.offsets
+_LONGEST: Final = 10 * 365 * 86_400
+"""Seconds; more is a mistake, and would reach the end of the 64-bit clock."""
+
+
+class SessionError(WardgateError):
+    """A session that cannot be granted."""
+
+
+class SessionState(Enum):
+    """What a device's session is worth; the values are words for people."""
+
+    NONE = "none"
+    AUTHORISED = "authorised"
+    EXPIRED = "expired"
+    IDLE = "idle"
+    LOCKED = "locked"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A device's session. `remaining` and `idle_limit` in seconds: until the deadline, 0 when it is over
+    or there is none; how long the device may be silent, None: for ever."""
+
+    user: str
+    addresses: tuple[Address, ...]
+    state: SessionState
+    remaining: float
+    idle_limit: float | None
+
+
+def state_of(record: RecordValue, now: int) -> SessionState:
+    """What programs make of a device's record at `now` (ns of CLOCK_BOOTTIME), in their order."""
+    if record["flags"] & DEVICE_LOCKED:
+        return SessionState.LOCKED
+    if record["deadline"] == 0:
+        return SessionState.NONE
+    if now >= record["deadline"]:
+        return SessionState.EXPIRED
+    if record["idle_limit"] and now - record["last_active"] > record["idle_limit"]:
+        return SessionState.IDLE
+    return SessionState.AUTHORISED
+
+
+def session_of(device: Device, now: int) -> Session:
+    """The session of a device at `now`."""
+    record = device.record
+    limit = record["idle_limit"]
+    return Session(
+        device.user,
+        device.addresses,
+        state_of(record, now),
+        max(record["deadline"] - now, 0) / clock.NS_PER_SECOND,
+        limit / clock.NS_PER_SECOND if limit else None,
+    )
+
+
+class Sessions:
+    """The sessions of a gate."""
+
+    def __init__(self, locked: Callable[[], AbstractContextManager[SharedMaps]]) -> None:
+        self._locked = locked
+
+    def grant(self, address: str | Address, duration_s: float, idle_s: float | None = None) -> Session:
+        """Authorise the device for `duration_s` seconds from now, while it is not silent for longer
+        than `idle_s`. A grant replaces the one before. SessionError where the device is locked or the
+        times make no sense, DeviceError where no device has the address."""
+        for what, seconds in (("duration", duration_s), ("idle limit", idle_s)):
+            if seconds is not None and not 0 < seconds <= _LONGEST:
+                raise SessionError(
+                    "grant session",
+                    str(address),
+                    f"a {what} of {seconds} s",
+                    "give more than 0, at most 10 years",
+                )
+        with self._slot(address) as (shared, slot, view):
+            if view.load(slot, _OFFSETS["flags"], 4) & DEVICE_LOCKED:
+                raise SessionError("grant session", str(address), "the device is locked", "unlock it first")
+            now = clock.now()
+            # The deadline comes last: what a program sees with it in place is the whole grant.
+            view.store(slot, _OFFSETS["last_active"], 8, now)
+            view.store(slot, _OFFSETS["idle_limit"], 8, clock.nanoseconds(idle_s) if idle_s else 0)
+            view.store(slot, _OFFSETS["deadline"], 8, now + clock.nanoseconds(duration_s))
+            return _read(shared, address)
+
+    def revoke(self, address: str | Address) -> Session:
+        """End the device's session: its next packet needs another. DeviceError."""
+        with self._slot(address) as (shared, slot, view):
+            view.store(slot, _OFFSETS["deadline"], 8, 0)
+            return _read(shared, address)
+
+    def lock(self, address: str | Address) -> Session:
+        """Refuse what needs a session, whatever the session, until `unlock`. DeviceError."""
+        with self._slot(address) as (shared, slot, view):
+            flags = view.load(slot, _OFFSETS["flags"], 4)
+            view.store(slot, _OFFSETS["flags"], 4, flags | DEVICE_LOCKED)
+            return _read(shared, address)
+
+    def unlock(self, address: str | Address) -> Session:
+        """Let the session count again, if it is still good. DeviceError."""
+        with self._slot(address) as (shared, slot, view):
+            flags = view.load(slot, _OFFSETS["flags"], 4)
+            view.store(slot, _OFFSETS["flags"], 4, flags & ~DEVICE_LOCKED)
+            return _read(shared, address)
+
+    def get(self, address: str | Address) -> Session:
+        """The device's session; DeviceError."""
+        with self._locked() as shared:
+            return _read(shared, address)
+
+    def list(self) -> list[Session]:
+        """The sessions of all devices, by address; a device that never had one is in it too."""
+        with self._locked() as shared:
+            now = clock.now()
+            return [session_of(device, now) for device in DeviceTable(shared).list()]
+
+    @contextmanager
+    def _slot(self, address: str | Address) -> Iterator[tuple[SharedMaps, int, MapView]]:
+        with self._locked() as shared:
+            slot = DeviceTable(shared).slot_of(address)
+            with shared.raw("devices").view() as view:
+                yield shared, slot, view
+
+
+def _read(shared: SharedMaps, address: str | Address) -> Session:
+    return session_of(DeviceTable(shared).find(address), clock.now())
