@@ -15,14 +15,16 @@ from typing import Final
 
 from wardgate.runtime.relocate import SourceLine
 
-_INSTRUCTION: Final = re.compile(r"^(?:from \d+ to )?(\d+)(?:: \([0-9a-f]{2}\)|: R\d)")
+_INSTRUCTION: Final = re.compile(r"^(?:from \d+ to )?(\d+): (?:\([0-9a-f]{2}\)|R\d|frame\d)")
 _MENTION: Final = re.compile(r"\binsn (\d+)")
 _SOURCE: Final = re.compile(r"^; (?P<text>.*?)(?: @ (?P<file>[^:]+):(?P<line>\d+))?$")
 _STATISTICS: Final = re.compile(
     r"^(processed \d+ insns|verification time|stack depth|max_states_per_insn|peak_states|insns processed)"
 )
 _STATE: Final = re.compile(
-    r"^(\d+: )?(R\d+|fp-\d+|from \d+ to \d+|last_idx|first_idx|regs=|mark_precise|parent )"
+    r"^(?:\d+: )?(?:\s*frame\d+: )?(?:R\d+(?:_\w+)*=|fp-\d+)"
+    r"|^(?:from \d+ to \d+|last_idx|first_idx|regs=|mark_precise|parent |propagating|caller:|callee:"
+    r"|returning from callee|to caller at)"
 )
 
 _REMEDIES: Final = (

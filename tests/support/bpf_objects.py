@@ -6,11 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wardgate.runtime.layout.manifest import Manifest, MapUse, ProgramUse, RuleSource, Table
-from wardgate.runtime.layout.maps import CONFIG_SECTION, MANIFEST_SECTION, MAPS, MapType, Scope
-from wardgate.runtime.layout.records import RECORDS
-
 from elf_image import Image
+from wardgate.runtime.layout.manifest import Manifest, MapUse, ProgramUse, RuleSource, Table
+from wardgate.runtime.layout.maps import MANIFEST_SECTION, MAPS, MapType
+from wardgate.runtime.layout.records import RECORDS
 
 PRELUDE = """
 typedef unsigned char u8; typedef unsigned short u16; typedef unsigned int u32;
@@ -46,6 +45,7 @@ static NOINLINE u32 twice(u32 number) { return port_of(number) + port_of(number 
 
 SEC("tc") int statics(struct packet_context *context)
 {
+	zero_first += 2;
 	zero_second += 1;
 	first_static += 0;
 	return second_static + shared_number + zero_second * 1000 + first_static * 10000;
@@ -141,13 +141,12 @@ def compile_c(text: str, folder: Path, name: str = "object.c") -> bytes:
     source, target = folder / name, folder / f"{name}.o"
     source.write_text(text)
     command = [sys.executable, "-m", "ziglang", "clang", "--target=bpf", "-mcpu=v3", "-O2", "-g", "-nostdinc"]
-    subprocess.run([*command, "-c", name, "-o", target.name], cwd=folder, check=True)  # noqa: S603
+    subprocess.run([*command, "-c", name, "-o", target.name], cwd=folder, check=True)
     return target.read_bytes()
 
 
 def manifest() -> Manifest:
     """The manifest of ARTEFACT."""
-    scopes = {layout.name: layout for layout in MAPS}
     return Manifest(
         format=1,
         wardgate="0.1.0",
@@ -166,7 +165,7 @@ def manifest() -> Manifest:
             Table("t_decision", ".rodata.t_decision", 4, 16, "decisions"),
         ),
         parameters={},
-        maps=tuple(MapUse(m.name, Scope(m.scope).value, m.entries) for m in scopes.values()),
+        maps=tuple(MapUse(m.name, m.scope.value, m.entries) for m in MAPS),
         programs=(
             ProgramUse("gate_ingress", "tc", "tc"),
             ProgramUse("gate_egress", "tc", "tc"),
@@ -184,4 +183,13 @@ def artefact_image(compiled: bytes, content: bytes | None = None) -> Image:
     return image
 
 
-__all__ = ["ARTEFACT", "CONFIG_SECTION", "GENERIC", "REJECTED", "artefact_image", "compile_c", "manifest"]
+def bpf_fds() -> int:
+    """How many bpf objects this process has open."""
+    count = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(entry.readlink())
+        except OSError:
+            continue
+        count += target.startswith("anon_inode:") and ("bpf" in target or "btf" in target)
+    return count

@@ -102,7 +102,9 @@ class Image:
     def symbol(self, name: str) -> int:
         strings = bytes(self.sections[self.section(".symtab").link].data)
         wanted = name.encode() + b"\0"
-        return next(i for i, s in enumerate(self.symbols()) if strings[s.name_at :].startswith(wanted) and name)
+        return next(
+            i for i, s in enumerate(self.symbols()) if strings[s.name_at :].startswith(wanted) and name
+        )
 
     def change_symbol(self, name: str, **changes: int) -> None:
         symbols = self.symbols()
