@@ -141,9 +141,7 @@ def _why_not_privileged() -> str:
     if lacking:
         return f"needs {', '.join(lacking)}, which this root does not have"
     if not _bpf_mounted():
-        subprocess.run(  # noqa: S603
-            ["/bin/mount", "-t", "bpf", "bpf", str(BPF_FOLDER)], check=False, capture_output=True
-        )
+        subprocess.run(["/bin/mount", "-t", "bpf", "bpf", str(BPF_FOLDER)], check=False, capture_output=True)
     return "" if _bpf_mounted() else f"needs a BPF file system on {BPF_FOLDER}"
 
 
