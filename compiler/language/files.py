@@ -54,7 +54,11 @@ class DiskFiles:
 
     def identity(self, name: str) -> str:
         """See Files."""
-        return os.path.realpath(self._folder / name)
+        path = self._folder / name
+        try:
+            return os.path.realpath(path)
+        except ValueError:  # a NUL in it; reading says so
+            return str(path)
 
 
 class MemoryFiles:

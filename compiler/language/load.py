@@ -56,7 +56,7 @@ def load_policy(path: Path, *, resolver: Resolver | None = None) -> LoadedPolicy
     they are errors. Positions and `Policy.files` name files relative to the folder of `path`.
     Raises PolicyError, with every error of every file.
     """
-    return _load(DiskFiles(path.parent), path.name, resolver)
+    return _load(DiskFiles(path.parent), path.name or str(path), resolver)
 
 
 def parse_policy_text(

@@ -152,9 +152,10 @@ def _report_syntax(error: Any, source: Source, report: Report) -> None:
     if "scanning an alias" in context:
         # The place of what follows the asterisk would puzzle; the asterisk itself is meant.
         line, column = error.context_mark.line, error.context_mark.column
-    # A parser notices an unclosed bracket at the end of the file, where there is nothing to show.
-    line = min(line, len(source.lines) - 1)
-    column = min(column, len(source.lines[line]))
+    # What is never closed is noticed behind the last line, where there is nothing to show.
+    if not any(map(str.strip, source.lines[line:])):
+        line = max((n for n, text in enumerate(source.lines) if text.strip()), default=0)
+        column = len(source.lines[line].rstrip())
     message = f"not YAML: {problem}"
     if context:
         message += f" ({context}"

@@ -63,10 +63,10 @@ SYNTAX = [
     ),
     Broken("tab indentation", "groups:\n\tgroup:a: [b]\n", (at(2, 1, Code.SYNTAX, "spaces"),)),
     Broken(
-        "unclosed list", "version: 1\ngroups: [a\n", (at(3, 1, Code.SYNTAX, "line 2, column 9", "bracket"),)
+        "unclosed list", "version: 1\ngroups: [a\n", (at(2, 11, Code.SYNTAX, "line 2, column 9", "bracket"),)
     ),
     Broken(
-        "unclosed quote", 'version: 1\nhosts: "a\n', (at(3, 1, Code.SYNTAX, "line 2, column 8", "quote"),)
+        "unclosed quote", 'version: 1\nhosts: "a\n', (at(2, 10, Code.SYNTAX, "line 2, column 8", "quote"),)
     ),
     Broken("unquoted star", "version: 1\npolicies:\n  *:\n    allow: []\n", (at(3, 3, Code.SYNTAX, '"*"'),)),
     Broken("colon in plain text", "version: 1\nhosts: a: b\n", (at(2, 9, Code.SYNTAX, "quotes"),)),
