@@ -1,0 +1,54 @@
+"""How a dropped packet is shown: as a line of text and as JSON."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wardgate.runtime.events import DropEvent
+
+_WITH_PORTS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROTO_SCTP: "sctp"}
+_ICMP = (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6)
+
+
+def text(event: DropEvent) -> str:
+    """One line: `dropped alice 10.9.0.2 -> 10.1.2.3 22/tcp: needs login, office.yaml:12:12 "lab"`."""
+    who = f"{event.user} " if event.user else ""
+    ends = f"{event.source} -> {event.destination} {_service(event)}" if event.source else "a packet"
+    rule = event.rule
+    line = f', {rule.file}:{rule.line}:{rule.column} "{rule.text}"' if rule else ""
+    more = f" ({event.suppressed} more not shown)" if event.suppressed else ""
+    return f"dropped {who}{ends}: {event.reason.label}{line}{more}"
+
+
+def document(event: DropEvent) -> dict[str, Any]:
+    """The drop as `run --json` prints it; docs/json.md describes it."""
+    rule = event.rule
+    return {
+        "event": "drop",
+        "time": event.time.isoformat(),
+        "user": event.user,
+        "direction": event.direction.name.lower(),
+        "source": str(event.source) if event.source else None,
+        "source_port": event.source_port,
+        "destination": str(event.destination) if event.destination else None,
+        "destination_port": event.destination_port,
+        "protocol": event.protocol,
+        "service": _service(event),
+        "length": event.length,
+        "reason": event.reason.label,
+        "verdict": event.verdict.label,
+        "prefix": event.prefix,
+        "rule": {"file": rule.file, "line": rule.line, "column": rule.column, "text": rule.text}
+        if rule
+        else None,
+        "suppressed": event.suppressed,
+        "generation": event.generation,
+    }
+
+
+def _service(event: DropEvent) -> str:
+    if event.protocol in _WITH_PORTS:
+        return f"{event.destination_port}/{_WITH_PORTS[event.protocol]}"
+    return "icmp" if event.protocol in _ICMP else f"proto/{event.protocol}"
