@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -64,5 +65,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         for name in known
         if abs(len(name) - len(word)) <= 2 and (name[:1] == word[:1] or name[-1:] == word[-1:])
     ]
-    near = difflib.get_close_matches(word, sorted(alike)[:_MAX_COMPARED], n=1)
+    alike.sort(key=lambda name: (-_shared(name, word), name))
+    near = difflib.get_close_matches(word, alike[:_MAX_COMPARED], n=1)
     return f"did you mean {quoted(near[0])}?" if near else ""
+
+
+def _shared(one: str, other: str) -> int:
+    """Length of what both begin with."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -145,9 +145,9 @@ def test_named_services_contain_others_in_any_order() -> None:
 
 
 def test_a_chain_of_named_services_may_be_long() -> None:
-    chain = "".join(f"  s{number}: s{number + 1}\n" for number in range(20_000))
+    chain = "".join(f"  s{number}: s{number + 1}\n" for number in range(5_000))
     policy = parse_policy_text(
-        f"version: 1\nservices:\n{chain}  s20000: 22/tcp\npolicies: {{a: {{allow: 10.0.0.1 s0}}}}\n"
+        f"version: 1\nservices:\n{chain}  s5000: 22/tcp\npolicies: {{a: {{allow: 10.0.0.1 s0}}}}\n"
     ).policy
     assert policy.rules[0].services == (tcp(22),)
 
