@@ -28,6 +28,8 @@ from wardgate.runtime.layout.maps import MANIFEST_SECTION
 MAPS_SECTION = ".maps"
 _DATA_PREFIXES = (".rodata", ".data", ".bss")
 _SHF_EXECINSTR = 4
+_MOST_DATA = 1 << 30
+"""Bytes that a data section may have: a damaged size must not exhaust the memory."""
 _R_BPF_64_64, _R_BPF_64_32 = 1, 10
 _MALFORMED = (
     ELFError, ConstructError, ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error,
@@ -132,11 +134,12 @@ class _Reader:
         self.calls: dict[int, int] = {}
         self.references: dict[int, MapReference | DataReference] = {}
         self.symbols = self._symbols()
+        maps = next((i for i, section in enumerate(self.sections) if section.name == MAPS_SECTION), -1)
+        self.maps = {name: home for name, home, _ in self._named("STT_OBJECT") if home == maps}
 
     def image(self) -> Image:
         self._sections()
         functions, homes = self._functions()
-        names = {name for name, section, _ in self._named("STT_OBJECT") if section == self._maps_index()}
         for section in self.sections:
             if isinstance(section, RelocationSection) and section["sh_info"] in self.bases:
                 self._relocate(section)
@@ -149,7 +152,7 @@ class _Reader:
             self.calls,
             self.references,
             {section.name: section for section in self.data.values()},
-            tuple(sorted(names)),
+            tuple(sorted(self.maps)),
             manifest.data() if manifest else None,
         )
         _check_targets(image)
@@ -168,6 +171,8 @@ class _Reader:
                 self.bases[index] = len(self.code)
                 self.code += isa.decode(section.data())
             elif kind in ("SHT_PROGBITS", "SHT_NOBITS") and name.startswith(_DATA_PREFIXES):
+                if section["sh_size"] > _MOST_DATA:
+                    raise ImageError(f"{name} claims {section['sh_size']} bytes; compile the policy again")
                 content = bytes(section["sh_size"]) if kind == "SHT_NOBITS" else section.data()
                 self.data[index] = DataSection(name, content, not name.startswith(".rodata"))
 
@@ -177,9 +182,6 @@ class _Reader:
             for symbol in self.symbols
             if symbol["st_info"]["type"] == kind and isinstance(symbol["st_shndx"], int)
         ]
-
-    def _maps_index(self) -> int:
-        return next((i for i, section in enumerate(self.sections) if section.name == MAPS_SECTION), -1)
 
     def _functions(self) -> tuple[dict[str, int], dict[str, str]]:
         functions, homes = {}, {}
@@ -210,7 +212,7 @@ class _Reader:
 
     def _reference(self, symbol: Any, instruction: Instruction) -> MapReference | DataReference:
         section, value = symbol["st_shndx"], symbol["st_value"]
-        if section == self._maps_index():
+        if self.maps.get(symbol.name) == section:
             return MapReference(symbol.name)
         if section in self.data:
             return DataReference(self.data[section].name, value + instruction.imm)

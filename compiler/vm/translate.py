@@ -137,9 +137,9 @@ class _Writer:
                 return f"(r{i.dst} {_PLAIN[i.operation]} {operand}) & {mask}"
             case isa.OR | isa.AND | isa.XOR:
                 return f"{dst} {_PLAIN[i.operation]} {src}"
-            case isa.DIV if i.offset:
+            case isa.DIV if i.offset == 1:
                 return f"signed_divide({dst}, {src}, {bits})"
-            case isa.MOD if i.offset:
+            case isa.MOD if i.offset == 1:
                 return f"signed_modulo({dst}, {src}, {bits})"
             case isa.DIV:
                 return f"{dst} // {src} if {src} else 0"
@@ -154,12 +154,12 @@ class _Writer:
                 return f"{_signed(dst, bits)} >> {amount} & {mask}"
             case isa.NEG:
                 return f"-r{i.dst} & {mask}"
-            case isa.MOV if i.offset:
+            case isa.MOV if i.offset in (8, 16, 32):
                 narrow = (1 << i.offset) - 1
                 return f"{_signed(f'(r{i.src} & {narrow})', i.offset)} & {mask}"
-            case isa.MOV:
+            case isa.MOV if not i.offset:
                 return src if by_register or not wide else str(i.imm & M64)
-            case isa.END:
+            case isa.END if i.imm in (16, 32, 64):
                 if not wide and not by_register:
                     return f"r{i.dst} & {(1 << i.imm) - 1}"
                 return f"swap(r{i.dst}, {i.imm})"

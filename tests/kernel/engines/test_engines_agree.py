@@ -1,0 +1,36 @@
+"""The definition of a policy, the interpreter and the kernel give the same answer to every question."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from random_policies import RandomPolicy, policies, queries
+from wardgate.cli.kernel_engine import KernelEngine
+from wardgate.compiler import compile_policy
+from wardgate.compiler.explain.engines import ReferenceEngine, VmEngine
+from wardgate.compiler.language import parse_policy_text
+
+pytestmark = pytest.mark.root
+
+POLICIES, QUERIES, PARTS = 200, 200, 8
+"""Policies in all, questions about each, and tests among which the policies are divided, so that they
+run beside each other."""
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_engines_agree(part: int) -> None:
+    @seed(part)
+    @settings(max_examples=POLICIES // PARTS, database=None, suppress_health_check=list(HealthCheck))
+    @given(policies(), st.integers(0, 2**32 - 1))
+    def agree(policy: RandomPolicy, number: int) -> None:
+        loaded = parse_policy_text(policy.text).policy
+        artefact = compile_policy(loaded).artefact
+        reference, vm = ReferenceEngine(loaded), VmEngine(artefact)
+        with KernelEngine(artefact) as kernel:
+            for query in queries(policy, number, QUERIES):
+                expected = reference.answer(query).to_json()
+                assert vm.answer(query).to_json() == expected
+                assert kernel.answer(query).to_json() == expected
+
+    agree()
