@@ -113,10 +113,20 @@ def _of_compiler(error: Exception) -> Failure | None:
         documents = [diagnostic.to_json() for diagnostic in error.diagnostics]
         return Failure(POLICY_SAYS_NO, count, text=f"{shown}\nwardgate: {count}", diagnostics=documents)
     backend = sys.modules.get("wardgate.compiler.backend.errors")
-    if backend and isinstance(error, backend.BackendError):
+    artefact = sys.modules.get("wardgate.compiler.artefact.errors")
+    if (backend and isinstance(error, backend.BackendError)) or (
+        artefact and isinstance(error, artefact.ArtefactError)
+    ):
+        gap = "" if error.cause.startswith("\n") else " "
         return _plain(
-            SYSTEM_REFUSED, f"cannot {error.operation} {error.subject}: {error.cause}", error.remedy
+            SYSTEM_REFUSED, f"cannot {error.operation} {error.subject}:{gap}{error.cause}", error.remedy
         )
+    interpreter = sys.modules.get("wardgate.compiler.vm.errors")
+    if interpreter and isinstance(error, interpreter.VmError):
+        return _plain(SYSTEM_REFUSED, f"cannot interpret the artefact: {error}", "compile the policy again")
+    engines = sys.modules.get("wardgate.compiler.explain.probe")
+    if engines and isinstance(error, engines.EngineError):
+        return _plain(SYSTEM_REFUSED, str(error), "")
     return None
 
 

@@ -1,0 +1,150 @@
+"""The demo: with root, without, with each kind of tunnel, and stopped half-way."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+DEMO = (sys.executable, "-m", "wardgate.cli.demo")
+STAGES = (
+    "-- before anyone has logged in",
+    "-- after `wardgate session grant`",
+    "-- after `wardgate session revoke`",
+)
+AS_NOBODY = (
+    "setpriv",
+    "--reuid=65534",
+    "--regid=65534",
+    "--clear-groups",
+    "--inh-caps=-all",
+    "--no-new-privs",
+)
+
+
+def check_table(text: str, judge: str) -> None:
+    """All rows agree; the header and the three parts are there; it fits 80 columns."""
+    lines = text.splitlines()
+    assert re.split(r"\s{2,}", lines[0]) == ["user", "packet", "expected", "seen", "policy line"]
+    assert [line for line in lines if line.startswith("-- ")] == [
+        next(line for line in lines if line.startswith(stage)) for stage in STAGES
+    ]
+    rows = [line for line in lines[1:] if line.startswith(("alice", "bob", "carol"))]
+    assert len(rows) == 32
+    assert {(row.split("  ")[-1] != "") for row in rows} == {True}
+    for row in rows:
+        cells = re.split(r"\s{2,}", row)
+        assert cells[2] == cells[3]
+    assert lines[-1] == f"{len(rows)} of {len(rows)} packets fared as the reference says, judged by {judge}."
+    assert max(map(len, lines)) <= 80
+    assert any("office.yaml:" in row and "(needs login)" in row for row in rows)
+
+
+def traces() -> list[str]:
+    """What a demo could leave behind, by the names that it uses; other tests run at the same time."""
+    patterns = (
+        "/sys/class/net/wg0*",
+        "/sys/class/net/lan",
+        "/sys/fs/bpf/wardgate/demo",
+        "/run/wireguard/wg0*",
+        "/run/wardgate-demo",
+        f"{tempfile.gettempdir()}/wardgate-demo-*",
+    )
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    found = [str(path) for pattern in patterns for path in Path("/").glob(pattern[1:])]
+    return found + [place for place in mounts if place in ("/run", "/sys/fs/bpf")]
+
+
+def descendants(marker: str) -> list[str]:
+    """Processes whose environment has the marker: the demo and all that it started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if marker.encode() in environment and state != "Z":
+            found.append(folder.name)
+    return found
+
+
+@pytest.mark.root
+@pytest.mark.tool("wireguard-go")
+def test_with_root():
+    before = traces()
+    done = subprocess.run(DEMO, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    check_table(done.stdout, "the kernel (a loaded gate)")
+    assert re.search(
+        "^tunnel between clients and gateway: (kernel WireGuard|wireguard-go)$", done.stderr, re.M
+    )
+    assert traces() == before
+
+
+@pytest.mark.root
+def test_with_tun_devices():
+    done = subprocess.run(
+        [*DEMO, "--tunnel", "TUN devices"], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "tunnel between clients and gateway: TUN devices" in done.stderr
+    check_table(done.stdout, "the kernel (a loaded gate)")
+
+
+def test_without_root():
+    as_nobody = AS_NOBODY if os.geteuid() == 0 else ()
+    if as_nobody and not shutil.which("setpriv"):
+        pytest.skip("needs setpriv to give up root")
+    readable = subprocess.run(
+        [*as_nobody, *DEMO, "--help"], capture_output=True, text=True, check=False, cwd="/"
+    )
+    if readable.returncode:
+        pytest.skip("this checkout is not readable for others than root")
+    done = subprocess.run(
+        [*as_nobody, *DEMO], capture_output=True, text=True, timeout=300, check=False, cwd="/"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    check_table(done.stdout, "the interpreter (engine vm)")
+    assert "You are not root: no packets are sent." in done.stderr
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("half_way", ["tunnel between", "wardgate run", "wardgate session grant"])
+def test_stopped_half_way(number, half_way):
+    """Whatever ends it, and whenever, nothing is left."""
+    before = traces()
+    marker = f"WARDGATE_DEMO_TEST={os.getpid()}-{time.monotonic_ns()}"
+    name, _, value = marker.partition("=")
+    demo = subprocess.Popen(
+        DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, name: value}
+    )
+    try:
+        for line in demo.stderr:
+            if line.startswith(half_way):
+                break
+        else:
+            pytest.fail(f"the demo ended before {half_way!r}")
+        demo.send_signal(number)
+        said, errors = demo.communicate(timeout=60)
+    finally:
+        demo.kill()
+        demo.wait()
+    assert demo.returncode in ((-number,) if number == signal.SIGKILL else (128 + number,))
+    assert "Traceback" not in errors
+    assert said == ""
+    deadline = time.monotonic() + 30
+    # After SIGKILL the kernel cleans up, and nobody is there to wait for it.
+    while (descendants(marker) or traces() != before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert descendants(marker) == []
+    assert traces() == before
