@@ -94,7 +94,7 @@ class Image:
     def from_code(cls, code: bytes, name: str = "main", section: str = "tc") -> Image:
         """An image of one program without data or maps, such as a test assembles."""
         image = cls(tuple(isa.decode(code)), {name: 0}, {name: section}, _local_calls(code), {}, {}, (), None)
-        _check_targets(image)
+        _check(image)
         return image
 
 
@@ -106,8 +106,8 @@ def _local_calls(code: bytes) -> dict[int, int]:
     }
 
 
-def _check_targets(image: Image) -> None:
-    """Every jump, call and step ends on an instruction: later stages index `code` without a check."""
+def _check(image: Image) -> None:
+    """What later stages rely on: every jump, call and step ends on an instruction, r10 stays as it is."""
     if image.code:
         last = image.code[-1]
         if last is None or last.code not in (isa.JMP | isa.EXIT, isa.JMP | isa.JA, isa.JMP32 | isa.JA):
@@ -118,6 +118,8 @@ def _check_targets(image: Image) -> None:
         target = pc + 1 + instruction.distance if instruction.jumps else image.calls.get(pc)
         if target is not None and not (0 <= target < len(image.code) and image.code[target]):
             raise ImageError(f"instruction {pc} ({instruction}) jumps out of the code")
+        if instruction.target == 10:
+            raise ImageError(f"instruction {pc} ({instruction}) changes the frame pointer")
         if instruction.code == isa.LD_IMM64 and instruction.src and pc not in image.references:
             raise ImageError(f"instruction {pc} ({instruction}) refers to nothing")
 
@@ -155,7 +157,7 @@ class _Reader:
             tuple(sorted(self.maps)),
             manifest.data() if manifest else None,
         )
-        _check_targets(image)
+        _check(image)
         return image
 
     def _symbols(self) -> list[Symbol]:

@@ -88,6 +88,13 @@ class Instruction:
         return 2 if self.code == LD_IMM64 else 1
 
     @property
+    def target(self) -> int | None:
+        """The register that it sets; None where it sets none, or calls."""
+        if self.kind == STX and self.mode == ATOMIC:
+            return 0 if self.imm == CMPXCHG else self.src if self.imm & FETCH else None
+        return self.dst if self.kind in (LD, LDX, ALU, ALU64) else None
+
+    @property
     def jumps(self) -> bool:
         """Whether it is a jump, conditional or not; calls and exits are none."""
         return self.kind in (JMP, JMP32) and self.operation not in (CALL, EXIT)

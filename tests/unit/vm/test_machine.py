@@ -180,6 +180,8 @@ def test_unknown_program_and_wild_jump() -> None:
         Image.from_code(jump(isa.JA, 0, 5) + RETURN_ZERO)
     with pytest.raises(ImageError, match="jumps out"):
         Image.from_code(jump(isa.JA, 0, 1) + load64(0, 1) + EXIT)
+    with pytest.raises(ImageError, match="frame pointer"):
+        Image.from_code(alu(isa.MOV, 10, imm=0) + RETURN_ZERO)
     with pytest.raises(ImageError, match="nothing follows"):
         Image.from_code(alu(isa.MOV, 0, imm=0))
     with pytest.raises(ImageError, match="jumps out"):
