@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from wardgate.runtime.codec import RecordValue
 from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.layout.codes import DEVICE_LOCKED, FREE_SLOT
-from wardgate.runtime.layout.maps import DEVICES, FLOWS
+from wardgate.runtime.layout.maps import FLOWS
 from wardgate.runtime.layout.records import DEVICE, LIMIT
 from wardgate.runtime.maps import MapView
 from wardgate.runtime.shared import SharedMaps
@@ -277,12 +277,10 @@ class DeviceTable:
             flows.delete(key)
 
     def _filled_slots(self) -> set[int]:
-        empty = bytes(DEVICES.value_size)
-        return {
-            int.from_bytes(key, "little")
-            for key, value in self._shared.raw("devices").items()
-            if value != empty and key != bytes(4)
-        }
+        # The subject is the first thing that a slot gets and the last that it loses.
+        with self._shared.raw("devices").view(writable=False) as view:
+            subjects = view.column(_OFFSETS["subject"], 4)
+        return {slot for slot, subject in enumerate(subjects) if subject and slot != FREE_SLOT}
 
     def _free_slots(self, kept: Collection[int]) -> Iterator[int]:
         taken = self._filled_slots() | set(kept)

@@ -298,7 +298,10 @@ class Gate:
         try:
             for hook in state.hooks:
                 found = state.attachments[hook]
-                if found is None or not found.alive:
+                if found is None or not found.alive or state.live[hook] is None:
+                    if found is not None and found.alive:
+                        # The gate's link, with a program that somebody else put there.
+                        attach.detach(found, self._pins.links, None)
                     with current.program(hook) as program:
                         made.append(
                             attach.attach(

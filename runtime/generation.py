@@ -1,8 +1,8 @@
 """A generation: one loaded policy with its programs, its own maps and its manifest, all pinned.
 
 Its folder is named by what it is: `N` for a whole one, `next-N` for one that is being made and may be
-live on some hooks already, `old-N` for one that is being removed. See recovery for what that is good
-for.
+live on some hooks already, `old-N` for the one that a swap under way will remove, `gone-N` for one that
+is being removed. See state for what that is good for.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ PROGRAMS: Final = {Hook.INGRESS: PROGRAM_INGRESS, Hook.EGRESS: PROGRAM_EGRESS, H
 
 NEXT: Final = "next-"
 OLD: Final = "old-"
+GONE: Final = "gone-"
 _MANIFEST: Final = "manifest"
 
 
@@ -61,7 +62,7 @@ class Generation:
 
     @property
     def mark(self) -> str:
-        """`next-`, `old-`, or nothing for a whole one."""
+        """`next-`, `old-`, `gone-`, or nothing."""
         return self.path.name[: -len(str(self.number))]
 
     def renamed(self, mark: str) -> Generation:
@@ -70,7 +71,7 @@ class Generation:
 
     def remove(self) -> None:
         """Unpin all of it. Where it is not live the kernel frees it."""
-        remove_tree(self.path)
+        remove_tree(self.renamed(GONE).path)
 
     @property
     def manifest(self) -> Manifest:

@@ -39,6 +39,7 @@ ARRAY_TYPES: Final = frozenset({MapType.ARRAY, MapType.PERCPU_ARRAY})
 _BTF_TYPES: Final = frozenset({MapType.HASH, MapType.ARRAY, MapType.PERCPU_ARRAY, MapType.LRU_HASH})
 """Types whose maps may carry BTF for key and value; the kernel refuses it for a ring buffer."""
 
+_FORMATS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _CPUS: Final = Path("/sys/devices/system/cpu/possible")
 
 
@@ -297,12 +298,17 @@ class MapView:
         """Set the aligned unsigned integer of 1, 2, 4 or 8 bytes at `offset` in a slot, in one store."""
         self._cells(slot, offset, size)[0] = value
 
+    def column(self, offset: int, size: int) -> list[int]:
+        """The aligned unsigned integer of 1, 2, 4 or 8 bytes at `offset` of every slot, in order."""
+        self._cells(0, offset, size)
+        cells = self._words[: self.slots * self.stride].cast(_FORMATS[size])  # type: ignore[call-overload]
+        return list(cells[offset // size :: self.stride // size])
+
     def _cells(self, slot: int, offset: int, size: int) -> memoryview[int]:
         place = self._place(slot, offset, size)
-        formats = {1: "B", 2: "H", 4: "I", 8: "Q"}
-        if size not in formats or place % size:
+        if size not in _FORMATS or place % size:
             raise ValueError(f"{size} bytes at offset {offset} are not an aligned integer")
-        return self._words[place : place + size].cast(formats[size])  # type: ignore[call-overload, no-any-return]
+        return self._words[place : place + size].cast(_FORMATS[size])  # type: ignore[call-overload, no-any-return]
 
     def close(self) -> None:
         """Unmap."""

@@ -8,6 +8,8 @@ point it leaves each hook with the old or the new program, and these folders tel
 - on some hooks: those go back, and it is removed;
 - on none: it is removed, and `old-M` is `M` again.
 
+`gone-N` is what is left of one that was being removed.
+
 Hooks are always switched in the same order, so where two whole generations are live (a rollback was
 killed), the last hook has what was live before.
 """
@@ -21,7 +23,7 @@ from typing import Final
 from wardgate.runtime import attach
 from wardgate.runtime.attach import Attachment, Hook
 from wardgate.runtime.errors import WardgateError
-from wardgate.runtime.generation import NEXT, OLD, Generation, generations, read_bytes
+from wardgate.runtime.generation import GONE, NEXT, OLD, Generation, generations, read_bytes
 from wardgate.runtime.interface import InterfaceError, find_interface, network_namespace
 from wardgate.runtime.pins import About, GatePins
 
@@ -53,7 +55,7 @@ class State:
     @property
     def enforcing(self) -> bool:
         """Whether each hook has a program of the gate's, on a device that is there."""
-        return all(found is not None and found.alive for found in self.attachments.values())
+        return all(self.live[hook] and found and found.alive for hook, found in self.attachments.items())
 
     @property
     def attached(self) -> bool:
@@ -109,6 +111,9 @@ def read_state(pins: GatePins, about: About) -> State:
 def recover(pins: GatePins, state: State) -> State:
     """Bring the folders and hooks back to a whole state, as the module says. The lock is held."""
     live = {generation for generation in state.live.values() if generation is not None}
+    for gone in state.generations:
+        if gone.mark == GONE:
+            gone.remove()
     following = next((one for one in state.generations if one.mark == NEXT), None)
     finished = following is None or live == {following}
     if following is None:
