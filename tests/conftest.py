@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, settings
 IN_CI = os.environ.get("WARDGATE_CI") == "1"
 BPF_FOLDER = Path("/sys/fs/bpf")
 NAMED_NAMESPACES = Path("/run/netns")
-SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+SYSTEM_TOOLS = ("/usr/sbin", "/sbin")
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_BPF": 39}
 
 # No deadlines: how long an example takes says more of the machine than of the code. In CI the examples
@@ -36,13 +36,16 @@ settings.load_profile("ci" if IN_CI else "dev")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers, and remember what is there before the tests."""
+    """Declare the markers, make the system's tools found, and remember what is there before the tests."""
     for line in (
         "root: needs root and a BPF file system",
         "tool(name, ...): needs these commands",
         "allow_skip(reason): may be skipped in CI too",
     ):
         config.addinivalue_line("markers", line)
+    # A user's PATH may lack them, and some (bpftool, ip) do things that need no privilege.
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join(dict.fromkeys([*folders, *SYSTEM_TOOLS]))
     config.stash[_PIDS] = {os.getpid()}
     config.stash[_BEFORE] = _traces()
     config.stash[_LEFT] = []
@@ -53,7 +56,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if any(item.iter_markers("root")) and (reason := _why_not_privileged()):
         pytest.skip(reason)
     names = [name for marker in item.iter_markers("tool") for name in marker.args]
-    missing = [name for name in names if shutil.which(name, path=SEARCH_PATH) is None]
+    missing = [name for name in names if shutil.which(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}, which is not installed")
 
