@@ -48,9 +48,9 @@ class ReferenceEngine:
         session = Session.AUTHORISED if query.authed else Session.NONE
         decision = self._evaluator.evaluate(query.user, query.packet, session)
         reason = decision.reason
-        if query.packet.inbound and reason in (Reason.NO_BUCKET, Reason.NO_RULE):
-            # Towards a device, what no rule speaks of could still be the reply of a flow. The query's
-            # packet belongs to none, and that is why it is dropped.
+        if query.packet.inbound and reason is Reason.NO_BUCKET:
+            # Towards a device, what the policy does not speak of could still be the reply of a flow.
+            # The query's packet belongs to none, and that is why it is dropped.
             reason = Reason.NO_FLOW
         prefix = str(decision.prefix) if decision.prefix else None
         rule = RuleReference.of_rule(decision.rule) if decision.rule else None
