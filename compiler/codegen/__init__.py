@@ -1,0 +1,1 @@
+"""Tables and templates to one C file."""

@@ -1,0 +1,1 @@
+"""A policy as tables: classes of users, destinations and services, buckets, and what they decide."""

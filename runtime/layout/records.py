@@ -3,7 +3,9 @@
 A record here is the only definition of its layout: the C structs of the programs are generated from
 it, and the runtime checks an artefact's BTF against it before loading. All integers are
 little-endian as on every host that the artefact runs on; addresses and ports inside byte fields are
-in network order. Fields are placed as C places them, and a record with implicit padding is refused.
+in network order. Fields are placed as C places them; a record with implicit padding is refused, and
+one that is not a multiple of 8 bytes: the programs store addresses into it 8 bytes at a time, and the
+verifier wants that aligned.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ _SIZES: Final = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
 _CODES: Final = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
 
 Value = int | bytes
+
+ALIGNMENT: Final = 8
+"""Bytes to which each record is aligned, and of which its size is a multiple."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Record:
             if offset % _SIZES[field.kind]:
                 raise ValueError(f"{self.name}.{field.name}: would need padding before it")
             offset += field.size
-        if offset % max(_SIZES[field.kind] for field in self.fields):
+        if offset % ALIGNMENT:
             raise ValueError(f"{self.name}: would need padding at its end")
 
     @property
@@ -112,6 +117,7 @@ FLOW_KEY = Record(
         Field("protocol", "u8", "IP protocol number"),
         Field("opener", "u8", "direction of the packet that opened it"),
         Field("reserved", "u16", "0"),
+        Field("reserved2", "u32", "0"),
     ),
 )
 
@@ -128,7 +134,7 @@ FRAGMENT_KEY = Record(
         Field("source", "u8", "as in address_key", 16),
         Field("destination", "u8", "as in address_key", 16),
         Field("identification", "u32", "as in the header"),
-        Field("protocol", "u8", "IP protocol number"),
+        Field("protocol", "u8", "IPv4: protocol; IPv6: 0"),
         Field("direction", "u8", "of the fragment"),
         Field("reserved", "u16", "0"),
     ),
@@ -141,7 +147,9 @@ FRAGMENT = Record(
         Field("expires", "u64", "CLOCK_BOOTTIME, ns"),
         Field("source_port", "u16", "host order; identifier of an ICMP query"),
         Field("destination_port", "u16", "host order"),
-        Field("kind", "u32", "as the parser classified the first fragment"),
+        Field("kind", "u16", "as the parser classified the first fragment"),
+        Field("protocol", "u8", "of the transport header"),
+        Field("reserved", "u8", "0"),
     ),
 )
 

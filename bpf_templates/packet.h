@@ -1,0 +1,87 @@
+/* What is known of a packet once it is parsed. */
+
+/* An address in host order; IPv4 is ::ffff:a.b.c.d, so that both versions have one form in maps. */
+struct address {
+	u64 high;
+	u64 low;
+};
+
+#define MAPPED_IPV4 0x0000ffff00000000ULL
+
+enum {
+	PROTOCOL_ICMP = 1,
+	PROTOCOL_TCP = 6,
+	PROTOCOL_UDP = 17,
+	PROTOCOL_ICMPV6 = 58,
+	PROTOCOL_SCTP = 132,
+};
+
+/* How a packet may relate to others, apart from what the policy says of it. */
+enum {
+	OPENS_FLOW = 1,		/* passing as a new packet, it lets replies come back */
+	REPLIES_BY_POLICY = 2,	/* may be a reply; the policy of the other direction is enough to say so */
+	REPLIES_BY_FLOW = 4,	/* may be a reply, of a flow that is known */
+	IS_ERROR = 8,		/* an ICMP error about another packet, the inner one */
+	UNKNOWN_PORTS = 16,	/* a later fragment whose first has not been seen */
+};
+
+/* ICMP queries and their answers have the identifier as source_port in the direction of the query,
+ * as destination_port in the direction of the answer, so that both name the same flow. */
+struct tuple {
+	struct address source;
+	struct address destination;
+	u32 protocol;
+	u16 source_port;
+	u16 destination_port;
+	u32 kind;
+};
+
+enum { WHOLE, FIRST_FRAGMENT, LATER_FRAGMENT };
+
+struct packet {
+	struct tuple outer;
+	u32 version;
+	u32 fragment;
+	u32 identification;
+	u32 length;
+	u32 icmp_type;
+};
+
+/* A packet, and the one inside an ICMP error, on the slow path: in memory. */
+struct slow_packet {
+	struct packet packet;
+	struct tuple inner;
+};
+
+/* What parsing comes to. */
+enum parsed {
+	PARSED,
+	MALFORMED,	/* not what it says it is */
+	SHORT,		/* goes on outside the linear part of the buffer */
+	UNUSUAL,	/* not for the fast path */
+	LINK_LOCAL,	/* ARP or neighbour discovery on Ethernet, without which there is no link */
+	NO_RULES,	/* of an IP version that the policy has no rules for */
+};
+
+/* The packet from its IP header on: `total` bytes, of which those before `end` can be read. */
+struct cursor {
+	u8 *data;
+	u8 *end;
+	u32 total;
+};
+
+/* `size` bytes at `offset`, or NULL and why not in `status`. */
+INLINE void *header(const struct cursor *c, u32 offset, u32 size, int *status)
+{
+	u8 *at = c->data + offset;
+
+	if (offset + size > c->total) {
+		*status = MALFORMED;
+		return NULL;
+	}
+	if (at + size > c->end) {
+		*status = SHORT;
+		return NULL;
+	}
+	return at;
+}

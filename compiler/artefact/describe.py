@@ -1,0 +1,102 @@
+"""The manifest of a lowered policy."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping
+
+from wardgate.compiler.codegen.generate import map_uses
+from wardgate.compiler.language.model import Policy
+from wardgate.compiler.lowering.classes import DEFAULT_CLASS
+from wardgate.compiler.lowering.lowered import Lowered
+from wardgate.runtime.layout import maps
+from wardgate.runtime.layout.manifest import (
+    FORMAT_VERSION,
+    Bucket,
+    Manifest,
+    MapUse,
+    PolicyFile,
+    ProgramUse,
+    RuleSource,
+    Table,
+    TunnelIndex,
+)
+
+FEATURES = (
+    "btf",
+    "bounded loops",
+    "frozen tables",
+    "global functions with memory arguments",
+    "mmapable arrays",
+    "ring buffer",
+    "bpf_ktime_get_boot_ns",
+)
+"""What a kernel must have for any artefact; Linux 5.13 has all."""
+
+_PROGRAMS = (
+    ProgramUse(maps.PROGRAM_INGRESS, "tc", "tc"),
+    ProgramUse(maps.PROGRAM_EGRESS, "tc", "tc"),
+    ProgramUse(maps.PROGRAM_XDP, "xdp", "xdp"),
+)
+
+
+def policy_digest(policy: Policy) -> str:
+    """SHA-256, in hex, of the policy's files, their names, and the addresses of its DNS names."""
+    digest = hashlib.sha256()
+    for file in sorted(policy.files, key=lambda file: file.name):
+        digest.update(f"{file.name}\0{_file_digest(file.text)}\0".encode())
+    for name in sorted(policy.resolved):
+        addresses = ",".join(str(address) for address in policy.resolved[name])
+        digest.update(f"{name}\0{addresses}\0".encode())
+    return digest.hexdigest()
+
+
+def _file_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def describe(lowered: Lowered, tools: Mapping[str, str]) -> Manifest:
+    """The manifest of `lowered`, made by `tools` (name to version)."""
+    policy = lowered.policy
+    tunnel = lowered.tunnel
+    return Manifest(
+        format=FORMAT_VERSION,
+        wardgate=importlib.metadata.version("wardgate"),
+        digest=policy_digest(policy),
+        files=tuple(PolicyFile(file.name, _file_digest(file.text)) for file in policy.files),
+        tunnel=tuple(str(prefix) for prefix in policy.tunnel),
+        tunnel_index=TunnelIndex(str(tunnel.network.network_address), tunnel.network.num_addresses)
+        if tunnel
+        else None,
+        classes=lowered.parameters["classes"],
+        default_class=DEFAULT_CLASS,
+        subjects=lowered.classes.of_user,
+        resolved={name: tuple(str(a) for a in found) for name, found in policy.resolved.items()},
+        rules=tuple(
+            RuleSource(
+                rule.id,
+                rule.action.value,
+                rule.subject,
+                rule.inbound,
+                rule.position.file,
+                rule.position.line,
+                rule.position.column,
+                rule.text,
+            )
+            for rule in policy.rules
+        ),
+        buckets=tuple(
+            Bucket(number, str(bucket.prefix), bucket.inbound, tuple(rule.id for rule in bucket.rules))
+            for number, bucket in enumerate(lowered.buckets, 1)
+        ),
+        tables=tuple(
+            Table(data.name, data.section, data.element, len(data.values), data.doc)
+            for data in lowered.tables
+        ),
+        parameters=lowered.parameters,
+        maps=tuple(MapUse(layout.name, layout.scope.value, entries) for layout, entries in map_uses(lowered)),
+        programs=_PROGRAMS,
+        features=FEATURES,
+        tools=tools,
+    )

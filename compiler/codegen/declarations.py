@@ -1,0 +1,96 @@
+"""C declarations of what the programs share with userspace, generated from its one definition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+
+from wardgate.compiler.lowering.buckets import VERDICT_BITS
+from wardgate.compiler.lowering.tables import TableData
+from wardgate.runtime.layout import codes
+from wardgate.runtime.layout.maps import CONFIG_SECTION, MapLayout, MapType
+from wardgate.runtime.layout.records import ALIGNMENT, CONFIG, RECORDS, Record
+
+
+def _enum(kind: type[IntEnum], prefix: str = "") -> str:
+    members = "".join(f"\t{prefix}{member.name} = {member.value},\n" for member in kind)
+    return f"enum {kind.__name__.lower()} {{\n{members}}};\n"
+
+
+def code_declarations() -> str:
+    """Verdicts, reasons, directions, and the constants beside them."""
+    return "\n".join(
+        [
+            _enum(codes.Verdict, "VERDICT_"),
+            _enum(codes.Reason, "REASON_"),
+            _enum(codes.Direction),
+            "enum {",
+            f"\tREASON_SLOTS = {codes.REASON_SLOTS},",
+            f"\tDEVICE_LOCKED = {codes.DEVICE_LOCKED},",
+            f"\tNOBODY_CLASS = {codes.NOBODY_CLASS},",
+            f"\tVERDICT_BITS = {VERDICT_BITS},",
+            f"\tVERDICT_MASK = {(1 << VERDICT_BITS) - 1},",
+            "};\n",
+        ]
+    )
+
+
+def record_declarations(records: Iterable[Record] = RECORDS) -> str:
+    """A struct for each record."""
+    parts = []
+    for record in records:
+        lines = [f"/* {record.doc} */", f"struct {record.name} {{"]
+        for field in record.fields:
+            dimension = f"[{field.length}]" if field.length > 1 else ""
+            lines.append(f"\t{field.kind} {field.name}{dimension};\t/* {field.doc} */")
+        parts.append("\n".join([*lines, f"}} __attribute__((aligned({ALIGNMENT})));\n"]))
+    return "\n".join(parts)
+
+
+def map_declarations(maps: Iterable[tuple[MapLayout, int]]) -> str:
+    """BTF-defined maps, each with its number of entries."""
+    return "\n".join(_map(layout, entries) for layout, entries in maps)
+
+
+def _map(layout: MapLayout, entries: int) -> str:
+    lines = [
+        f"/* {layout.doc} */",
+        "struct {",
+        f"\tMAP_FIELD(type, {layout.type.value});\t/* {layout.type.name.lower()} */",
+        f"\tMAP_FIELD(max_entries, {entries});",
+    ]
+    if layout.type is not MapType.RINGBUF:
+        lines.append(f"\t{_type_of(layout.key)} *key;")
+        lines.append(f"\t{_type_of(layout.value)} *value;")
+    if layout.flags:
+        lines.append(f"\tMAP_FIELD(map_flags, {int(layout.flags)});")
+    return "\n".join([*lines, f'}} {layout.name} SEC(".maps");\n'])
+
+
+def _type_of(record: Record | None) -> str:
+    return f"struct {record.name}" if record else "u32"
+
+
+def config_declaration() -> str:
+    """The constants that the runtime sets at load."""
+    return f'/* {CONFIG.doc} */\nconst volatile struct {CONFIG.name} config SEC("{CONFIG_SECTION}");\n'
+
+
+def table_declarations(tables: Iterable[TableData]) -> str:
+    """The tables, whose contents the artefact's writer fills in, and the masks of their indexes."""
+    parts = []
+    for data in tables:
+        count = len(data.values)
+        kind = f"u{8 * data.element}"
+        parts.append(f"/* {data.doc} */")
+        parts.append(f'const volatile {kind} {data.symbol}[{count}] SEC("{data.section}");')
+        parts.append(f"#define {data.name.upper()}_MASK {count - 1:#x}\n")
+    return "\n".join(parts)
+
+
+def parameter_declarations(parameters: Mapping[str, int]) -> str:
+    """The numbers that this policy gives to the templates."""
+    return "".join(
+        f"#define {name.upper()} {value}{'ULL' if value >= 1 << 32 else 'U'}\n"
+        for name, value in parameters.items()
+    )

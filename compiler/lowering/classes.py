@@ -1,0 +1,71 @@
+"""Policy classes: users with the same effective policy share one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wardgate.compiler.language.model import EVERYONE, Policy, Prefix, Rule
+from wardgate.runtime.layout.codes import NOBODY_CLASS
+
+DEFAULT_CLASS = NOBODY_CLASS + 1
+"""Class of a user whom the policy does not mention: the rules of everyone."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyClass:
+    """`subjects`: whose rules make it up, in the order `*`, groups by name, the user."""
+
+    number: int
+    subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyClasses:
+    """`classes[i].number == i + 1`, since class 0 is nobody's; `of_user` has every mentioned user."""
+
+    classes: tuple[PolicyClass, ...]
+    of_user: Mapping[str, int]
+
+
+def policy_classes(policy: Policy) -> PolicyClasses:
+    """Group users by the subjects that have rules for them.
+
+    Two users share a class exactly if the same subjects with rules apply to both: rules belong to
+    one subject each, so this is the same as having the same effective set of rules.
+    """
+    ruled = {rule.subject for rule in policy.rules}
+    groups_of: dict[str, list[str]] = {user: [] for user in policy.users}
+    for group in sorted(policy.groups):
+        if group in ruled:
+            for member in dict.fromkeys(policy.groups[group]):
+                groups_of[member].append(group)
+    everyone = (EVERYONE,) if EVERYONE in ruled else ()
+    classes = [PolicyClass(DEFAULT_CLASS, everyone)]
+    numbers = {everyone: DEFAULT_CLASS}
+    of_user = {}
+    for user in policy.users:
+        subjects = (*everyone, *groups_of[user], *((user,) if user in ruled else ()))
+        number = numbers.get(subjects)
+        if number is None:
+            number = numbers[subjects] = len(classes) + 1
+            classes.append(PolicyClass(number, subjects))
+        of_user[user] = number
+    return PolicyClasses(tuple(classes), of_user)
+
+
+RulesByPrefix = dict[Prefix, tuple[Rule, ...]]
+
+
+def rules_by_subject(policy: Policy, *, inbound: bool) -> dict[str, RulesByPrefix]:
+    """For each subject, its rules of one direction by prefix, in the order of the source."""
+    collected: dict[str, dict[Prefix, list[Rule]]] = {}
+    for rule in policy.rules:
+        if rule.inbound is inbound:
+            of_subject = collected.setdefault(rule.subject, {})
+            for prefix in dict.fromkeys(rule.destinations):
+                of_subject.setdefault(prefix, []).append(rule)
+    return {
+        subject: {prefix: tuple(rules) for prefix, rules in prefixes.items()}
+        for subject, prefixes in collected.items()
+    }
