@@ -1,13 +1,5 @@
 /* Devices: whose address a packet has, and what their session allows. */
 
-INLINE void to_key(u8 *bytes, const struct address *a)
-{
-	u64 *words = (u64 *)bytes;
-
-	words[0] = from_network64(a->high);
-	words[1] = from_network64(a->low);
-}
-
 /* The slot of the device with this address; 0: none. */
 INLINE u32 slot_of(const struct address *a, u32 version)
 {

@@ -1,88 +1,153 @@
-/* The programs: one decision, three hooks. */
+/* The programs: one decision, three hooks.
+ *
+ * Each hook first tries the fast path, which lets common packets pass and never drops, then the slow one,
+ * which decides any packet. Both are functions of their own: their frames would not fit the stack together. */
 
-/* The common packet in registers; any other by the slow path, in memory. */
-INLINE int parse(u8 *data, u8 *end, u32 total, struct packet *p)
+#if IP
+/* Whether the packet is a common one that may pass; if so, it is counted. */
+INLINE int passes_fast(u8 *data, u8 *end, u32 total, u32 direction)
 {
 	struct cursor c = { .data = data, .end = end, .total = total };
+	struct packet p = {};
+	struct outcome o = {};
+	struct subject s;
+	struct device *device;
+	struct view v;
 
-	if (strip_link(&c) != PARSED)
-		return UNUSUAL;
-	return parse_fast(&c, p);
+	if (strip_link(&c) != PARSED || parse_fast(&c, &p) != PARSED)
+		return 0;
+	device = device_of(&p, direction, &s);
+	if (!device)
+		return 0;
+	o.slot = s.slot;
+	view_of(&v, &p.outer, direction);
+	if (consider(&o, &s, device, &v, 0, direction == FROM_DEVICE) != REASON_PASS)
+		return 0;
+	count_decision(&p, &o, direction, REASON_PASS);
+	if (config.trace)
+		tell(&p, &o, direction, REASON_PASS);
+	return 1;
 }
 
-/* Any packet, pulling headers into the linear part of the buffer if need be. */
-COLD int parse_skb(struct __sk_buff *skb, struct slow_packet *slow, u32 direction)
+/* A tag that the hardware stripped leads the packet elsewhere than its address says. */
+INLINE int is_tagged(struct __sk_buff *skb)
 {
-	int status;
+	return config.link_header && skb->vlan_present;
+}
 
+COLD int fast_from_device(struct __sk_buff *skb)
+{
+	if (is_tagged(skb))
+		return 0;
+	return passes_fast((u8 *)(unsigned long)skb->data, (u8 *)(unsigned long)skb->data_end, skb->len, FROM_DEVICE);
+}
+
+COLD int fast_to_device(struct __sk_buff *skb)
+{
+	if (is_tagged(skb))
+		return 0;
+	return passes_fast((u8 *)(unsigned long)skb->data, (u8 *)(unsigned long)skb->data_end, skb->len, TO_DEVICE);
+}
+
+COLD int fast_xdp(struct xdp_md *context)
+{
+	u8 *data = (u8 *)(unsigned long)context->data;
+	u8 *end = (u8 *)(unsigned long)context->data_end;
+
+	return passes_fast(data, end, end - data, FROM_DEVICE);
+}
+#endif
+
+COLD int parse_skb(struct __sk_buff *skb, struct slow_packet *slow)
+{
 	if (!slow)
 		return MALFORMED;
-	status = parse_slow((u8 *)(unsigned long)skb->data, (u8 *)(unsigned long)skb->data_end, skb->len, slow);
-	if (status == PARSED && slow->packet.fragment == LATER_FRAGMENT)
-		fragment_complete(&slow->packet, direction);
-	return status;
+	return parse_slow((u8 *)(unsigned long)skb->data, (u8 *)(unsigned long)skb->data_end, skb->len, slow);
 }
 
 COLD int parse_xdp(struct xdp_md *context, struct slow_packet *slow)
 {
 	u8 *data = (u8 *)(unsigned long)context->data;
 	u8 *end = (u8 *)(unsigned long)context->data_end;
-	int status;
 
 	if (!slow)
 		return MALFORMED;
-	status = parse_slow(data, end, end - data, slow);
-	if (status == PARSED && slow->packet.fragment == LATER_FRAGMENT)
-		fragment_complete(&slow->packet, FROM_DEVICE);
-	return status;
+	return parse_slow(data, end, end - data, slow);
 }
 
-INLINE int filter(struct __sk_buff *skb, u32 direction)
+/* Decide a parsed packet, count it, and tell of a drop. Returns 1 if it may pass. */
+INLINE int decide(int status, struct slow_packet *slow, u32 direction)
+{
+	struct outcome o = {};
+	u32 reason = REASON_MALFORMED;
+
+	if (status == LINK_LOCAL)
+		return 1;
+	if (status == NO_RULES)
+		reason = direction == FROM_DEVICE ? REASON_NO_BUCKET : REASON_NO_FLOW;
+#if IP
+	if (status == PARSED) {
+		if (slow->packet.fragment == LATER_FRAGMENT)
+			fragment_complete(&slow->packet, direction);
+		reason = judge(&o, slow, direction);
+	}
+#endif
+	count_decision(&slow->packet, &o, direction, reason);
+	if (reason != REASON_PASS || config.trace)
+		send_event(&slow->packet, &o, direction, reason);
+	return reason == REASON_PASS;
+}
+
+COLD int slow_skb(struct __sk_buff *skb, u32 direction)
 {
 	struct slow_packet slow = {};
-	struct packet p = {};
-	int status = parse((u8 *)(unsigned long)skb->data, (u8 *)(unsigned long)skb->data_end, skb->len, &p);
+	int status = parse_skb(skb, &slow);
 
-	if (status == UNUSUAL) {
-		status = parse_skb(skb, &slow, direction);
-		if (status == SHORT && !bpf_skb_pull_data(skb, skb->len < PULL_BYTES ? skb->len : PULL_BYTES)) {
-			slow = (struct slow_packet){};
-			status = parse_skb(skb, &slow, direction);
-		}
-		p = slow.packet;
+	if (status == SHORT && !bpf_skb_pull_data(skb, skb->len < PULL_BYTES ? skb->len : PULL_BYTES)) {
+		/* Headers were outside the linear part of the buffer, and now are in it. */
+		slow = (struct slow_packet){};
+		status = parse_skb(skb, &slow);
 	}
-	/* A tag that the hardware stripped leads the packet elsewhere than its address says. */
-	if (config.link_header && skb->vlan_present)
+	if (is_tagged(skb))
 		status = MALFORMED;
-	return decide(status, &p, &slow, direction) ? TC_PASS : TC_DROP;
+	return decide(status, &slow, direction);
+}
+
+COLD int slow_xdp(struct xdp_md *context)
+{
+	struct slow_packet slow = {};
+
+	return decide(parse_xdp(context, &slow), &slow, FROM_DEVICE);
 }
 
 SEC("tc")
 int gate_ingress(struct __sk_buff *skb)
 {
-	return filter(skb, FROM_DEVICE);
+#if IP
+	if (fast_from_device(skb))
+		return TC_PASS;
+#endif
+	return slow_skb(skb, FROM_DEVICE) ? TC_PASS : TC_DROP;
 }
 
 SEC("tc")
 int gate_egress(struct __sk_buff *skb)
 {
-	return filter(skb, TO_DEVICE);
+#if IP
+	if (fast_to_device(skb))
+		return TC_PASS;
+#endif
+	return slow_skb(skb, TO_DEVICE) ? TC_PASS : TC_DROP;
 }
 
 SEC("xdp")
 int gate_xdp(struct xdp_md *context)
 {
-	struct slow_packet slow = {};
-	struct packet p = {};
-	u8 *data = (u8 *)(unsigned long)context->data;
-	u8 *end = (u8 *)(unsigned long)context->data_end;
-	int status = parse(data, end, end - data, &p);
-
-	if (status == UNUSUAL) {
-		status = parse_xdp(context, &slow);
-		p = slow.packet;
-	}
-	return decide(status, &p, &slow, FROM_DEVICE) ? XDP_PASS : XDP_DROP;
+#if IP
+	if (fast_xdp(context))
+		return XDP_PASS;
+#endif
+	return slow_xdp(context) ? XDP_PASS : XDP_DROP;
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -53,6 +53,15 @@ struct slow_packet {
 	struct tuple inner;
 };
 
+/* An address as maps have it: 16 bytes in network order. */
+INLINE void to_key(u8 *bytes, const struct address *a)
+{
+	u64 *words = (u64 *)bytes;
+
+	words[0] = from_network64(a->high);
+	words[1] = from_network64(a->low);
+}
+
 /* What parsing comes to. */
 enum parsed {
 	PARSED,

@@ -74,18 +74,18 @@ COLD int send_event(const struct packet *p, const struct outcome *o, u32 directi
 	return 1;
 }
 
-/* Count a decision and tell of it. `scratch`: memory for what leaves the registers of the common path. */
-INLINE void report(const struct packet *p, const struct outcome *o, u32 direction, u32 reason,
-		   struct packet *scratch)
+INLINE void count_decision(const struct packet *p, const struct outcome *o, u32 direction, u32 reason)
 {
-	struct outcome outcome;
-
 	count(&reasons, direction * REASON_SLOTS + reason, p->length);
 	if (o->bucket)
 		count(&rule_hits, o->rule, p->length);
-	if (reason != REASON_PASS || config.trace) {
-		*scratch = *p;
-		outcome = *o;
-		send_event(scratch, &outcome, direction, reason);
-	}
+}
+
+/* An event of a packet whose record is to stay in registers: from copies. */
+INLINE void tell(const struct packet *p, const struct outcome *o, u32 direction, u32 reason)
+{
+	struct packet packet = *p;
+	struct outcome outcome = *o;
+
+	send_event(&packet, &outcome, direction, reason);
 }

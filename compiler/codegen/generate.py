@@ -29,11 +29,12 @@ _TEMPLATES = (
     ("ipv6.h", "V6"),
     ("parse.h", None),
     ("lookup.h", "IP"),
-    ("device.h", None),
+    ("device.h", "IP"),
     ("flow.h", "IP"),
     ("fragment.h", "IP"),
     ("report.h", None),
-    ("decide.h", None),
+    ("decide.h", "IP"),
+    ("slow.h", "IP"),
     ("gate.h", None),
 )
 """In the order of use, each with the feature without which it is left out."""
