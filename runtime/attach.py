@@ -126,7 +126,12 @@ def attach(
                 forbidden = error
             continue
         return Attachment(hook, rung, ifindex, program_info(program).id), tuple(refusals)
-    remedy = forbidden.remedy if forbidden else _remedy(hook, ifindex, device)
+    if forbidden:
+        remedy = forbidden.remedy
+    elif len(refusals) < len(LADDERS[hook]):
+        remedy = "allow the other rungs"
+    else:
+        remedy = _remedy(hook, ifindex, device)
     raise AttachError(hook, device, refusals, remedy)
 
 

@@ -1,0 +1,230 @@
+"""SIGKILL, before every single change that an operation makes and at random moments: what was enforced
+stays enforced, and the next writer finds a whole gate."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+from wardgate.runtime import netlink
+from wardgate.runtime.attach import Rung
+from wardgate.runtime.devices import DeviceSpec
+from wardgate.runtime.elf import read_artefact
+from wardgate.runtime.gate import Gate
+from wardgate.runtime.generation import generations
+from wardgate.runtime.maps import MapView
+from wardgate.runtime.pins import GatePins
+from wardgate.runtime.sessions import SessionState
+from wardgate.runtime.syscall import Cmd, raw_bpf
+
+pytestmark = [pytest.mark.root, pytest.mark.tool("ip")]
+
+OPEN, SESSION, CLOSED = 1, 2, 3
+ALICE = DeviceSpec.of("alice", "10.77.0.2")
+CAROL = DeviceSpec.of("carol", "10.77.0.4")
+BRIEFLY = 0.02
+"""Too short to tell a drop from a delay on a busy machine, but these are looked at very often."""
+RUNGS = [[Rung.TCX], [Rung.CLSACT]]
+
+
+def killed_after(delay: float, work: Callable[[], None]) -> None:
+    """Run `work` in a process of its own, again and again, and kill it after `delay` seconds."""
+    child = os.fork()
+    if child == 0:
+        try:
+            while True:
+                work()
+        finally:
+            os._exit(1)
+    time.sleep(delay)
+    os.kill(child, signal.SIGKILL)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), "it failed before it was killed"
+
+
+def killed_before(number: int, work: Callable[[], object]) -> bool:
+    """Run `work` in a process of its own that is killed just before it makes its change `number` to
+    what survives it; False where it makes fewer."""
+    child = os.fork()
+    if child == 0:
+        seen = -1
+
+        def watch(frame: FrameType, event: str, argument: object) -> None:
+            nonlocal seen
+            if (event == "call" and is_change(frame)) or (event == "c_call" and argument in FOLDER_CHANGES):
+                seen += 1
+                if seen == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        status = 1
+        try:
+            sys.setprofile(watch)
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    ended = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(ended) or os.WEXITSTATUS(ended) == 0, f"it failed before change {number}"
+    return os.WIFSIGNALED(ended)
+
+
+FOLDER_CHANGES = (os.mkdir, os.rename, os.unlink, os.rmdir)
+BPF_CHANGES = {
+    Cmd.OBJ_PIN, Cmd.LINK_CREATE, Cmd.LINK_UPDATE, Cmd.LINK_DETACH, Cmd.MAP_UPDATE_ELEM, Cmd.MAP_DELETE_ELEM,
+}  # fmt: skip
+READING = {netlink._GETLINK, netlink._GETQDISC, netlink._GETTFILTER}
+
+
+def is_change(frame: FrameType) -> bool:
+    if frame.f_code is raw_bpf.__code__:
+        return frame.f_locals["cmd"] in BPF_CHANGES
+    if frame.f_code is netlink._request.__code__:
+        return frame.f_locals["kind"] not in READING
+    return frame.f_code is MapView.store.__code__
+
+
+@pytest.mark.parametrize(
+    ("operation", "rungs"),
+    [("swap", RUNGS[0]), ("swap", RUNGS[1]), ("rollback", RUNGS[0]), ("set_devices", None), ("adopt", None)],
+)
+def test_a_gate_whose_writer_is_killed_before_any_change_is_whole(
+    net, gate_name, build, rungs, operation
+) -> None:
+    # Both policies let alice pass and nobody else, so what is enforced is the same throughout.
+    policies = [read_artefact(build(OPEN, digest=name)) for name in ("one", "two")]
+    with net.at_gateway():
+        gate = Gate.create_or_adopt(policies[0], device=net.device, name=gate_name, rungs=rungs)
+        gate.set_devices([ALICE])
+        gate.sessions.grant(net.CLIENT, 3600)
+        gate.swap(policies[1])
+        operations = {
+            "swap": lambda: gate.swap(policies[0]),
+            "rollback": gate.rollback,
+            "set_devices": lambda: gate.set_devices([ALICE, CAROL]),
+            "adopt": lambda: Gate.create_or_adopt(policies[0], device=net.device, name=gate_name),
+        }
+        number = 0
+        while killed_before(number, operations[operation]):
+            where = f"change {number}"
+            assert net.from_device(), where
+            assert net.to_device(), where
+            assert not net.from_device(net.SECOND, BRIEFLY), where
+            assert gate.status().enforcing, where
+            # The next writer mends what was left.
+            gate.set_devices([ALICE])
+            status = gate.status()
+            assert {hook.generation for hook in status.hooks} == {status.generation}, where
+            found = generations(GatePins(gate_name))
+            assert all(not generation.mark for generation in found), where
+            assert status.previous is not None, where
+            assert len(found) == 2, where
+            assert [device.user for device in gate.devices.list()] == ["alice"], where
+            assert gate.sessions.get(net.CLIENT).state is SessionState.AUTHORISED, where
+            if operation == "adopt" and status.digest == "one":
+                gate.swap(policies[1])
+            number += 1
+        assert number > 2
+
+
+@pytest.mark.parametrize("rungs", RUNGS)
+@pytest.mark.parametrize("operation", ["create", "detach"])
+def test_creation_and_removal_killed_before_any_change_can_be_repeated(
+    net, gate_name, build, rungs, operation
+) -> None:
+    policy = read_artefact(build(OPEN))
+
+    def create() -> Gate:
+        gate = Gate.create_or_adopt(policy, device=net.device, name=gate_name, rungs=rungs)
+        gate.set_devices([ALICE])
+        return gate
+
+    with net.at_gateway():
+        number = 0
+        while True:
+            if operation == "detach":
+                create()
+            if not killed_before(number, create if operation == "create" else Gate(gate_name).detach):
+                break
+            where = f"change {number}"
+            if number % 2:
+                Gate(gate_name).detach()
+                assert net.from_device(net.SECOND), where
+                assert net.to_device(net.SECOND), where
+                assert not GatePins(gate_name).exists(), where
+            gate = create()
+            assert gate.status().enforcing, where
+            assert net.from_device(), where
+            assert not net.from_device(net.SECOND, BRIEFLY), where
+            gate.detach()
+            assert not GatePins(gate_name).exists(), where
+            number += 1
+        assert number > 10
+
+
+@pytest.mark.parametrize("rungs", RUNGS)
+def test_a_writer_killed_at_any_moment_leaves_a_whole_gate(net, gate_name, build, rungs) -> None:
+    # Both policies let alice pass and nobody else, so what is enforced is the same throughout.
+    policies = [read_artefact(build(OPEN, digest=name)) for name in ("one", "two")]
+    seed = random.randrange(1 << 32)  # noqa: S311 - any moment will do
+    chance = random.Random(seed)  # noqa: S311 - any moment will do
+    with net.at_gateway():
+        gate = Gate.create_or_adopt(policies[0], device=net.device, name=gate_name, rungs=rungs)
+        gate.set_devices([ALICE])
+
+        def churn() -> None:
+            gate.swap(policies[1])
+            gate.set_devices([ALICE, CAROL])
+            gate.rollback()
+            gate.swap(policies[0])
+            gate.set_devices([ALICE])
+
+        for attempt in range(8):
+            killed_after(chance.uniform(0, 0.3), churn)
+            where = f"seed {seed}, attempt {attempt}"
+            assert net.from_device(), where
+            assert net.to_device(), where
+            assert not net.from_device(net.SECOND, BRIEFLY), where
+            assert not net.to_device(net.SECOND, BRIEFLY), where
+            assert gate.status().enforcing, where
+            # The next writer mends what was left.
+            gate.set_devices([ALICE])
+            status = gate.status()
+            assert {hook.generation for hook in status.hooks} == {status.generation}, where
+            found = generations(GatePins(gate_name))
+            assert all(not generation.mark for generation in found), where
+            assert 1 <= len(found) <= 2, where
+            assert [device.user for device in gate.devices.list()] == ["alice"], where
+
+
+@pytest.mark.parametrize("rungs", RUNGS)
+def test_a_creation_or_removal_killed_at_any_moment_can_be_repeated(net, gate_name, build, rungs) -> None:
+    policy = read_artefact(build(OPEN))
+    seed = random.randrange(1 << 32)  # noqa: S311 - any moment will do
+    chance = random.Random(seed)  # noqa: S311 - any moment will do
+    with net.at_gateway():
+
+        def make_and_remove() -> None:
+            gate = Gate.create_or_adopt(policy, device=net.device, name=gate_name, rungs=rungs)
+            gate.set_devices([ALICE])
+            gate.detach()
+
+        for attempt in range(6):
+            killed_after(chance.uniform(0, 0.25), make_and_remove)
+            where = f"seed {seed}, attempt {attempt}"
+            if attempt % 2:
+                Gate(gate_name).detach()
+                assert net.from_device(net.SECOND), where
+                assert net.to_device(net.SECOND), where
+                assert not GatePins(gate_name).exists(), where
+            gate = Gate.create_or_adopt(policy, device=net.device, name=gate_name, rungs=rungs)
+            assert gate.status().enforcing, where
+            gate.set_devices([ALICE])
+            assert net.from_device(), where
+            assert not net.from_device(net.SECOND, BRIEFLY), where
+            assert not net.to_device(net.SECOND, BRIEFLY), where
+            gate.detach()
