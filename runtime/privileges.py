@@ -75,19 +75,23 @@ def explain(facts: Privileges | None = None) -> str:
         if facts.unprivileged_bpf:
             reasons.append(f"kernel.unprivileged_bpf_disabled is {facts.unprivileged_bpf}")
     if facts.own_user_namespace:
-        reasons.append("it runs in a user namespace, whose capabilities bpf() does not accept")
+        reasons.append(
+            "it runs in a user namespace, whose capabilities bpf() accepts only with a token, which "
+            "Wardgate does not use: run it in the initial one"
+        )
     if facts.lockdown in ("integrity", "confidentiality"):
         reasons.append(f"the kernel is in lockdown ({facts.lockdown})")
-    if not reasons and facts.memlock is not None:
+    if reasons:
+        return "; ".join(reasons)
+    # Nothing that is sure: what is left to look at, most likely first.
+    if facts.seccomp:
+        reasons.append("a seccomp filter is active: allow bpf() in it")
+    if facts.memlock is not None:
         reasons.append(
             f"the limit on locked memory is {facts.memlock} bytes, which kernels before 5.11 apply: "
             "raise it (ulimit -l unlimited)"
         )
-    if not reasons or facts.missing is None:
-        if facts.seccomp:
-            reasons.append("a seccomp filter is active: allow bpf() in it")
-        else:
-            reasons.append("look for a security module's denial (SELinux, AppArmor) in the kernel's log")
+    reasons.append("look for a security module's denial (SELinux, AppArmor) in the kernel's log")
     return "; ".join(reasons)
 
 

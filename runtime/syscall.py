@@ -269,7 +269,11 @@ def obj_pin(fd: Fd, path: str | Path) -> None:
 def obj_get(path: str | Path) -> Fd:
     """Open the object that is pinned at `path`; BpfError (ENOENT where nothing is)."""
     place = ctypes.create_string_buffer(os.fsencode(path))
-    return Fd(bpf(Cmd.OBJ_GET, _PinAttr(ctypes.addressof(place), 0, 0), name=str(path)))
+    attr = _PinAttr(ctypes.addressof(place), 0, 0)
+    result = raw_bpf(Cmd.OBJ_GET, attr)
+    if result < 0:
+        raise bpf_error(Cmd.OBJ_GET, -result, name=str(path), remedy=privileges.explain_pin(Path(path)))
+    return Fd(result)
 
 
 class _IdAttr(ctypes.Structure):
