@@ -14,6 +14,8 @@ POLICY_SAYS_NO = 1
 USAGE = 2
 SYSTEM_REFUSED = 3
 
+_BPFFS = "/sys/fs/bpf"
+
 
 class CommandError(Exception):
     """A failure that a command itself noticed; `status` is one of the constants above."""
@@ -55,7 +57,8 @@ def describe(error: Exception, *, verbose: bool) -> Failure:
     if isinstance(error, OSError):
         what = error.strerror or str(error)
         place = f"{error.filename}: " if error.filename else ""
-        return _plain(SYSTEM_REFUSED, f"{place}{what}", "")
+        pinned = str(error.filename or "").startswith(_BPFFS) and isinstance(error, PermissionError)
+        return _plain(SYSTEM_REFUSED, f"{place}{what}", "gates belong to root: run as root" if pinned else "")
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("wardgate"):
         return _plain(SYSTEM_REFUSED, f"the Python package {error.name} is missing", _extra_for(error.name))
     if isinstance(error, MemoryError):
@@ -126,7 +129,8 @@ def _of_compiler(error: Exception) -> Failure | None:
         return _plain(SYSTEM_REFUSED, f"cannot interpret the artefact: {error}", "compile the policy again")
     engines = sys.modules.get("wardgate.compiler.explain.probe")
     if engines and isinstance(error, engines.EngineError):
-        return _plain(SYSTEM_REFUSED, str(error), "")
+        message, _, remedy = str(error).partition("; ")
+        return _plain(SYSTEM_REFUSED, message, remedy)
     return None
 
 

@@ -63,14 +63,14 @@ def commands() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit status."""
     console = Console()
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = commands.main(
-            args=list(sys.argv[1:] if arguments is None else arguments),
-            prog_name="wardgate",
-            standalone_mode=False,
-            obj=console,
-        )
+        # Not click's own main(): it ends the process with status 1 where nobody reads stdout.
+        with commands.make_context("wardgate", words, obj=console) as context:
+            status = commands.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except BrokenPipeError:
         return _lost_reader()
     except (KeyboardInterrupt, click.Abort):

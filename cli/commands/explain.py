@@ -94,11 +94,16 @@ def _bad_query(error: ValueError) -> Exception:
 def _answer_batch(engine: Engine, batch: TextIO) -> None:
     from wardgate.compiler.explain.query import read_batch
 
+    # Who writes questions to a pipe may wait for each answer before asking the next.
+    flush = batch.name in ("-", "<stdin>")
+    name = "<stdin>" if flush else batch.name
     try:
-        for query in read_batch(batch, batch.name):
+        for query in read_batch(batch, name):
             sys.stdout.write(dumps(engine.answer(query).to_json()) + "\n")
+            if flush:
+                sys.stdout.flush()
     except UnicodeDecodeError:
-        raise CommandError(f"{batch.name}: not UTF-8", status=USAGE) from None
+        raise CommandError(f"{name}: not UTF-8", status=USAGE) from None
     except ValueError as error:
         raise _bad_query(error) from None
 

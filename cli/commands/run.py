@@ -44,8 +44,8 @@ class _StoppedError(BaseException):
     help="Judge packets from devices in tc, or earlier, in XDP.",
 )  # fmt: skip
 @click.option(
-    "--attach", "ways", multiple=True, type=click.Choice(_WAYS),
-    help="Attach in this way only, instead of the best that the kernel has.",
+    "--attach", "ways", metavar="WAY", multiple=True, type=click.Choice(_WAYS),
+    help=f"Attach in this way only, not the best that the kernel has: {', '.join(_WAYS)}.",
 )  # fmt: skip
 @click.option("--detach-after-load", is_flag=True, help="Exit when the gate enforces; it stays.")
 @options.common
