@@ -20,6 +20,10 @@ _NUMBERS: Final = ("type", "max_entries", "map_flags", "key_size", "value_size",
 _TYPES: Final = ("key", "value")
 _MAX_KEY: Final = 512
 _PAGE: Final = 4096
+MAX_ENTRIES: Final = 1 << 24
+MAX_RING: Final = 1 << 28
+"""Bounds far above any gate's need: the kernel allocates what it is asked for, and a damaged number
+would have it end other processes for memory before it refuses."""
 
 
 def read_maps(section: Section, symbols: Sequence[Symbol], btf: Btf) -> dict[int, MapSpec]:
@@ -105,7 +109,11 @@ def _check(spec: MapSpec, where: str) -> None:
             raise ArtefactError(where, "a ring buffer has no key and no value")
         if spec.max_entries % _PAGE or spec.max_entries & (spec.max_entries - 1):
             raise ArtefactError(where, f"a ring buffer of {spec.max_entries} bytes: no power of two of pages")
+        if spec.max_entries > MAX_RING:
+            raise ArtefactError(where, f"a ring buffer of {spec.max_entries} bytes; at most {MAX_RING}")
         return
+    if spec.max_entries > MAX_ENTRIES:
+        raise ArtefactError(where, f"has {spec.max_entries} entries; at most {MAX_ENTRIES} are accepted")
     if not 1 <= spec.key_size <= _MAX_KEY or not 1 <= spec.value_size < 1 << 31:
         raise ArtefactError(where, f"key of {spec.key_size} bytes, value of {spec.value_size} bytes")
     if spec.type in (MapType.ARRAY, MapType.PERCPU_ARRAY) and spec.key_size != 4:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import struct
@@ -183,9 +184,9 @@ def test_another_map_is_refused(artefact: ObjectSpec, changes: dict[str, int], e
 @pytest.mark.usefixtures("nothing_left")
 def test_a_map_of_fixed_size_must_have_that_size(artefact: ObjectSpec) -> None:
     spec = artefact.maps["reasons"]
-    with Map.create("reasons", spec.type, 4, spec.value_size, 8) as other:
-        with pytest.raises(MapMismatchError, match="number of entries 8"):
-            check_compatible(other, spec)
+    other = Map.create("reasons", spec.type, 4, spec.value_size, 8)
+    with other, pytest.raises(MapMismatchError, match="number of entries 8"):
+        check_compatible(other, spec)
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -305,8 +306,6 @@ def test_damage_that_reads_well_is_still_contained(compiled_artefact: bytes, dat
     for _ in range(data.draw(st.integers(1, 3))):
         target[data.draw(st.integers(0, len(target) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     before = bpf_fds()
-    try:
+    with contextlib.suppress(WardgateError):
         load_object(read_artefact(image.build())).close()
-    except WardgateError:
-        pass
     assert bpf_fds() == before

@@ -249,6 +249,8 @@ TYPES: dict[str, tuple[Change, str]] = {
     "function records of 1 byte": (patch(".BTF.ext", 32, struct.pack("<I", 1)), "records of 1 bytes"),
     "function record of no function": (patch(".BTF.ext", 48, struct.pack("<I", 1)), ".BTF.ext"),
     "map type unknown": (count_of("devices", 0, 200), "map type 200"),
+    "map of huge size": (count_of("reasons", 1, 1 << 30), "at most"),
+    "ring buffer of huge size": (count_of("events", 1, 1 << 31), "at most"),
     "map without entries": (count_of("devices", 1, 0), "max_entries"),
     "ring buffer of odd size": (count_of("events", 1, 5000), "power of two"),
     "map attribute not a pointer": (member("devices", 0, 4, 2), ".maps"),
