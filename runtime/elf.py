@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from wardgate.runtime.btf import Btf, BtfExt, Datasec, Func, read_btf, read_btf_ext
+from wardgate.runtime.btf import Btf, Datasec, Func, read_btf
+from wardgate.runtime.btf_ext import BtfExt, read_btf_ext
 from wardgate.runtime.conformance import check_layout
 from wardgate.runtime.errors import ArtefactError
 from wardgate.runtime.functions import FunctionReader

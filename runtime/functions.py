@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from wardgate.runtime.btf import Btf, BtfExt, LineInfo
+from wardgate.runtime.btf import Btf
+from wardgate.runtime.btf_ext import BtfExt, LineInfo
 from wardgate.runtime.errors import ArtefactError
 from wardgate.runtime.sections import EXECUTE, PROGBITS, Container, RawRelocation, Section, Symbol
 from wardgate.runtime.spec import (

@@ -11,12 +11,13 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from wardgate.runtime.btf import read_btf
 from wardgate.runtime.errors import ENOTSUPP, BpfError, UnsupportedError, WardgateError, describe_errno
+from wardgate.runtime.layout import features
 from wardgate.runtime.layout.maps import MapFlag, MapType
 from wardgate.runtime.maps import Map
 from wardgate.runtime.object import load_btf
@@ -24,20 +25,6 @@ from wardgate.runtime.program import Program, load_program
 from wardgate.runtime.relocate import LinkedProgram
 from wardgate.runtime.spec import ProgramKind
 from wardgate.runtime.syscall import Cmd, Fd, bpf, raw_bpf
-
-BTF = "btf"
-FUNCTION_INFO = "function and line info"
-PROGRAM_TC = "tc programs"
-PROGRAM_XDP = "xdp programs"
-BOOT_CLOCK = "boot clock"
-RING_BUFFER = "ring buffer"
-GLOBAL_DATA = "frozen global data"
-MMAPABLE = "mmapable arrays"
-BATCH = "batch operations"
-TEST_RUN = "test run"
-TCX_LINK = "tcx link"
-XDP_LINK = "xdp link"
-LINK_UPDATE = "link update"
 
 _CLONE_NEWNET: Final = 0x4000_0000
 _LOOPBACK: Final = 1
@@ -89,26 +76,21 @@ class _UntriedError(Exception):
     """The probe could not be made; says nothing about the feature."""
 
 
-def probe() -> FeatureReport:
-    """Try everything. PrivilegeError where this process may not use bpf() at all."""
+def probe(names: Collection[str] | None = None) -> FeatureReport:
+    """Try these features (names of layout.features), or all.
+
+    PrivilegeError where this process may not use bpf() at all, UnsupportedError for a name that this
+    runtime does not know, such as one in the manifest of a newer artefact.
+    """
+    unknown = sorted(set(names or ()) - set(_PROBES))
+    if unknown:
+        raise UnsupportedError(
+            "probe the kernel", "", f"features {unknown} are not known", "run a newer release of Wardgate"
+        )
     with Map.create("probe", MapType.ARRAY, 4, 8, 1):
         pass
-    tries: tuple[tuple[str, Callable[[], str]], ...] = (
-        (BTF, _btf),
-        (FUNCTION_INFO, _function_info),
-        (PROGRAM_TC, lambda: _program(ProgramKind.TC)),
-        (PROGRAM_XDP, lambda: _program(ProgramKind.XDP)),
-        (BOOT_CLOCK, _boot_clock),
-        (RING_BUFFER, _ring_buffer),
-        (GLOBAL_DATA, _global_data),
-        (MMAPABLE, _mmapable),
-        (BATCH, _batch),
-        (TEST_RUN, _test_run),
-        (TCX_LINK, lambda: _apart(lambda: _link(ProgramKind.TC, _ATTACH_TCX_INGRESS, 0))),
-        (XDP_LINK, lambda: _apart(lambda: _link(ProgramKind.XDP, _ATTACH_XDP, _XDP_GENERIC))),
-        (LINK_UPDATE, lambda: _apart(_link_update)),
-    )
-    return FeatureReport(tuple(_try(name, attempt) for name, attempt in tries))
+    wanted = _PROBES if names is None else names
+    return FeatureReport(tuple(_try(name, attempt) for name, attempt in _PROBES.items() if name in wanted))
 
 
 def _try(name: str, attempt: Callable[[], str]) -> Feature:
@@ -137,14 +119,42 @@ def _boot_clock() -> str:
     return "loaded programs that call bpf_ktime_get_boot_ns"
 
 
+def _bounded_loops() -> str:
+    add = struct.pack("<BBhi", 0x07, 0, 0, 1)
+    jump_back_below_10 = struct.pack("<BBhi", 0xA5, 0, -2, 10)
+    with _load(ProgramKind.TC, _MOVE_0 + add + jump_back_below_10 + _EXIT):
+        return "loaded a program with one"
+
+
+_STRINGS: Final = b"\0int\0probe\0below\0probe.c\0"
+_INT, _PROBE, _BELOW, _FILE = 1, 5, 11, 17
+
+
 def _types() -> bytes:
-    """BTF of `int probe(void)`."""
-    strings = b"\0int\0probe\0probe.c\0"
-    types = struct.pack("<IIII", 1, 1 << 24, 4, 1 << 24 | 32)
-    types += struct.pack("<III", 0, 13 << 24, 1) + struct.pack("<III", 5, 12 << 24, 2)
-    return (
-        struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
+    """BTF of `int probe(void)`, type 3, and `int below(int *)`, type 6; places in _STRINGS above."""
+    types = struct.pack("<IIII", _INT, 1 << 24, 4, 1 << 24 | 32)
+    types += struct.pack("<III", 0, 13 << 24, 1) + struct.pack("<III", _PROBE, 12 << 24 | 1, 2)
+    types += struct.pack("<III", 0, 2 << 24, 1)
+    types += struct.pack("<IIIII", 0, 13 << 24 | 1, 1, _INT, 4) + struct.pack("<III", _BELOW, 12 << 24 | 1, 5)
+    head = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(_STRINGS))
+    return head + types + _STRINGS
+
+
+def _memory_arguments() -> str:
+    main = (
+        (0xB7, 0x01, 0, 0), (0x7B, 0x1A, -8, 0), (0xBF, 0xA1, 0, 0), (0x07, 0x01, 0, -8),
+        (0x85, 0x10, 0, 1), (0x95, 0, 0, 0),
+    )  # fmt: skip
+    # below(number): returns 0 without a number, else the number.
+    below = ((0x55, 0x01, 2, 0), (0xB7, 0, 0, 0), (0x95, 0, 0, 0), (0x61, 0x10, 0, 0), (0x95, 0, 0, 0))
+    code = b"".join(struct.pack("<BBhi", *row) for row in main + below)
+    functions = struct.pack("<IIII", 0, 3, len(main), 6)
+    lines = struct.pack("<IIII", 0, _FILE, _PROBE, 1 << 10) + struct.pack(
+        "<IIII", len(main), _FILE, _BELOW, 2 << 10
     )
+    linked = LinkedProgram("probe", ProgramKind.TC, code, functions, lines, ())
+    with load_btf(read_btf(_types())) as types, load_program(linked, "GPL", types):
+        return "loaded a program that passes one a pointer"
 
 
 def _btf() -> str:
@@ -154,7 +164,7 @@ def _btf() -> str:
 
 def _function_info() -> str:
     functions = struct.pack("<II", 0, 3)
-    lines = struct.pack("<IIII", 0, 11, 5, 1 << 10)
+    lines = struct.pack("<IIII", 0, _FILE, _PROBE, 1 << 10)
     linked = LinkedProgram("probe", ProgramKind.TC, _MOVE_0 + _EXIT, functions, lines, ())
     with load_btf(read_btf(_types())) as types, load_program(linked, "GPL", types):
         return "loaded a program with both"
@@ -165,7 +175,7 @@ def _ring_buffer() -> str:
         return "made one"
 
 
-def _global_data() -> str:
+def _frozen_tables() -> str:
     flags = int(MapFlag.MMAPABLE | MapFlag.RDONLY_PROG)
     with Map.create("probe", MapType.ARRAY, 4, 8, 1, flags) as data:
         data.freeze()
@@ -252,3 +262,22 @@ def _apart(attempt: Callable[[], str]) -> str:
     if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]
+
+
+_PROBES: Final[dict[str, Callable[[], str]]] = {
+    features.BTF: _btf,
+    features.FUNCTION_INFO: _function_info,
+    features.PROGRAM_TC: lambda: _program(ProgramKind.TC),
+    features.PROGRAM_XDP: lambda: _program(ProgramKind.XDP),
+    features.BOUNDED_LOOPS: _bounded_loops,
+    features.MEMORY_ARGUMENTS: _memory_arguments,
+    features.BOOT_CLOCK: _boot_clock,
+    features.RING_BUFFER: _ring_buffer,
+    features.FROZEN_TABLES: _frozen_tables,
+    features.MMAPABLE_ARRAYS: _mmapable,
+    features.BATCH: _batch,
+    features.TEST_RUN: _test_run,
+    features.TCX_LINK: lambda: _apart(lambda: _link(ProgramKind.TC, _ATTACH_TCX_INGRESS, 0)),
+    features.XDP_LINK: lambda: _apart(lambda: _link(ProgramKind.XDP, _ATTACH_XDP, _XDP_GENERIC)),
+    features.LINK_UPDATE: lambda: _apart(_link_update),
+}

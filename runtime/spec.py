@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from wardgate.runtime.btf import Btf, LineInfo
+from wardgate.runtime.btf import Btf
+from wardgate.runtime.btf_ext import LineInfo
 from wardgate.runtime.layout.manifest import Manifest
 
 INSTRUCTION_BYTES = 8

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import sys
-import warnings
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from wardgate.runtime import privileges
 from wardgate.runtime.errors import BpfError, PrivilegeError, UnsupportedError
+from wardgate.runtime.fd import Fd as Fd
+from wardgate.runtime.machine import syscall_number
 
 OBJECT_NAME_BYTES: Final = 16
 """BPF_OBJ_NAME_LEN, with the zero at its end."""
@@ -93,45 +92,6 @@ _OPERATIONS: Final = {
     Cmd.LINK_DETACH: "detach link",
 }
 
-_NUMBERS: Final = {
-    "x86_64": (321, 357),
-    "aarch64": (280, 386),
-    "riscv64": (280, None),
-    "riscv32": (None, 280),
-    "loongarch64": (280, None),
-    "ppc64le": (361, 361),
-    "ppc64": (361, 361),
-    "ppc": (None, 361),
-    "s390x": (351, 351),
-    "sparc64": (349, 349),
-    "mips64": (5315, 4355),
-    "mips": (None, 4355),
-    "arm": (None, 386),
-    "i386": (None, 357),
-}
-"""Number of bpf() by machine, for processes of 64 and of 32 bits (the kernel's syscall tables)."""
-
-
-def syscall_number(machine: str, pointer_bits: int) -> int:
-    """Number of bpf() on `machine` (as in uname); UnsupportedError where it is not known."""
-    name = machine
-    if machine in ("i486", "i586", "i686"):
-        name = "i386"
-    elif machine == "arm64":
-        name = "aarch64"
-    elif machine.startswith("armv"):
-        name = "arm"
-    wide, narrow = _NUMBERS.get(name, (None, None))
-    number = wide if pointer_bits == 64 else narrow
-    if number is None:
-        raise UnsupportedError(
-            "call bpf()",
-            "",
-            f"its system call number on {machine} ({pointer_bits} bits) is not known",
-            f"run on one of {', '.join(sorted(_NUMBERS))}",
-        )
-    return number
-
 
 @cache
 def _syscall() -> tuple[ctypes._NamedFuncPointer, int]:
@@ -201,58 +161,6 @@ _ON_ELEMENTS: Final = frozenset(
         Cmd.MAP_DELETE_BATCH,
     }
 )
-
-
-class Fd:
-    """An open fd that closes once: a context manager; left open it warns when collected."""
-
-    __slots__ = ("_fd",)
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        """The fd's number; ValueError once closed."""
-        if self._fd < 0:
-            raise ValueError("the fd is closed")
-        return self._fd
-
-    @property
-    def closed(self) -> bool:
-        """Whether it has been closed or given away."""
-        return self._fd < 0
-
-    def dup(self) -> Fd:
-        """Another fd for the same object, closed on exec."""
-        return Fd(fcntl.fcntl(self.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))
-
-    def detach(self) -> int:
-        """Give the number away: the caller closes it."""
-        fd = self.fileno()
-        self._fd = -1
-        return fd
-
-    def close(self) -> None:
-        """Close it; nothing happens when it is closed already."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            os.close(fd)
-
-    def __enter__(self) -> Fd:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_fd", -1) >= 0:
-            warnings.warn(f"bpf fd {self._fd} was not closed", ResourceWarning, stacklevel=2)
-            self.close()
-
-    def __repr__(self) -> str:
-        return f"Fd({self._fd})" if self._fd >= 0 else "Fd(closed)"
 
 
 class _PinAttr(ctypes.Structure):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from bpf_objects import bpf_fds
-from wardgate.runtime import probe as probing
 from wardgate.runtime.errors import UnsupportedError
+from wardgate.runtime.layout import features
 from wardgate.runtime.probe import Feature, FeatureReport, probe
 
 pytestmark = pytest.mark.root
@@ -20,12 +20,8 @@ def report() -> FeatureReport:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        probing.BTF, probing.FUNCTION_INFO, probing.PROGRAM_TC, probing.PROGRAM_XDP, probing.BOOT_CLOCK,
-        probing.RING_BUFFER, probing.GLOBAL_DATA, probing.MMAPABLE, probing.BATCH, probing.TEST_RUN,
-    ],
-)  # fmt: skip
+    "name", [*features.ARTEFACT_FEATURES, features.PROGRAM_TC, features.PROGRAM_XDP, features.FUNCTION_INFO]
+)
 def test_what_every_supported_kernel_has(report: FeatureReport, name: str) -> None:
     assert report[name].present, report[name].evidence
 
@@ -63,3 +59,9 @@ def test_what_is_absent_is_named() -> None:
         report.require("btf", "tcx link")
     with pytest.raises(KeyError):
         report["flying"]
+
+
+def test_only_what_is_asked_for_is_tried() -> None:
+    assert [feature.name for feature in probe([features.BTF])] == [features.BTF]
+    with pytest.raises(UnsupportedError, match="newer release"):
+        probe(["flying"])

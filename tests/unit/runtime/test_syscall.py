@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from wardgate.runtime.errors import ArtefactError, BpfError, UnsupportedError, WardgateError, describe_errno
-from wardgate.runtime.syscall import Fd, obj_info, syscall_number
+from wardgate.runtime.machine import syscall_number
+from wardgate.runtime.syscall import Fd, obj_info
 
 
 @pytest.mark.parametrize(
