@@ -146,7 +146,8 @@ class DeviceTable:
 
     def slots(self) -> dict[Address, int]:
         """Every known address with its slot."""
-        return {address_from_key(key.address): slot for key, slot in self._addresses.items()}
+        found = self._addresses.raw.items()
+        return {address_from_key(key): int.from_bytes(slot, "little") for key, slot in found}
 
     def slot_of(self, address: str | Address) -> int:
         """The slot of an address; DeviceError where no device has it."""
@@ -173,16 +174,17 @@ class DeviceTable:
         for address, slot in self.slots().items():
             owned.setdefault(slot, []).append(address)
         names = self._subjects.names()
-        records = self._shared.typed("devices")
+        codec = self._shared.typed("devices").value_codec
         found = []
-        for slot, addresses in owned.items():
-            record = records[slot]
-            ordered = tuple(sorted(addresses, key=_order))
-            found.append(Device(slot, names.get(record["subject"], ""), ordered, record))
+        with self._shared.raw("devices").view(writable=False) as view:
+            for slot, addresses in owned.items():
+                record = codec.unpack(view.read(slot))
+                ordered = tuple(sorted(addresses, key=_order))
+                found.append(Device(slot, names.get(record["subject"], ""), ordered, record))
         return sorted(found, key=lambda device: _order(device.addresses[0]))
 
     def apply(self, specs: Sequence[DeviceSpec], generations: Collection[Generation]) -> None:
-        """Make the devices those of `specs`, which passed `check_devices`.
+        """Make the devices those of `specs`, which passed `check_devices`, after a `repair`.
 
         A device of the same user with at least one address in common stays: its slot and its session
         are not touched. All others are removed before new ones are added.
@@ -200,10 +202,11 @@ class DeviceTable:
             self._hide(unwanted, generations)
             self._empty(set(current) - set(kept), view)
             used = {int(current[slot].record["subject"]) for slot in kept}
+            known_users = self._subjects.ids()
             ids = self._subjects.assign({spec.user for spec in specs}, used)
-            for user, subject in ids.items():
+            for user in ids.keys() - known_users.keys():
                 for generation in generations:
-                    generation.set_class(subject, user)
+                    generation.set_class(ids[user], user)
             free = self._free_slots(set(kept))
             for spec in specs:
                 slot = stays.get(spec)

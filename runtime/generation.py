@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -169,7 +169,7 @@ def build(
     hooks: Iterable[Hook],
     slots: int,
 ) -> Generation:
-    """Load `spec` as the next generation, marked `next-`; its tables are empty.
+    """Load what `hooks` need of `spec` as the next generation, marked `next-`; its tables are empty.
 
     Shared maps that the gate lacks are made with `slots` device slots, and pinned. On any error the
     folder is removed again; WardgateError.
@@ -177,11 +177,14 @@ def build(
     manifest = spec.manifest
     if manifest is None:
         raise ArtefactError(".wardgate.manifest", "is missing: the object was not made by `wardgate compile`")
+    programs = {}
     for hook in hooks:
-        if PROGRAMS[hook] not in spec.programs:
-            raise ArtefactError(
-                f"program {PROGRAMS[hook]!r}", f"is missing, which the {hook.value} hook needs"
-            )
+        name = PROGRAMS[hook]
+        if name not in spec.programs:
+            raise ArtefactError(f"program {name!r}", f"is missing, which the {hook.value} hook needs")
+        programs[name] = spec.programs[name]
+    # Verifying a program that nothing will run would only take time.
+    spec = replace(spec, programs=programs)
     number = max((generation.number for generation in generations(pins)), default=0) + 1
     generation = Generation(pins.generations / f"{NEXT}{number}")
     config = {"link_header": int(link_header), "generation": number, "trace": 0}

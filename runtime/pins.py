@@ -55,11 +55,13 @@ def check_name(name: str) -> str:
 
 
 def gate_names() -> list[str]:
-    """Names of the gates that have a folder, sorted; none where there is no bpffs."""
+    """Names of the gates that have a folder, sorted; none where there is no bpffs. PinError."""
     try:
         return sorted(path.name for path in ROOT.iterdir() if path.is_dir())
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise PinError("list gates", str(ROOT), str(error.strerror), "run as root") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,11 @@ class GatePins:
         return self.root / "links"
 
     def exists(self) -> bool:
-        """Whether there is a folder, be it of a whole gate or of a part."""
-        return self.root.is_dir()
+        """Whether there is a folder, be it of a whole gate or of a part; PinError where that is secret."""
+        try:
+            return self.root.is_dir()
+        except OSError as error:
+            raise PinError("open gate", self.name, str(error.strerror), "run as root") from error
 
     def make(self) -> None:
         """Make the folders that are missing; PinError. The lock is held."""

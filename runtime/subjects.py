@@ -41,7 +41,8 @@ class Subjects:
 
     def ids(self) -> dict[str, int]:
         """Every known user's id."""
-        return {key.name.rstrip(b"\0").decode(): number for key, number in self._table.items()}
+        found = self._table.raw.items()
+        return {key.rstrip(b"\0").decode(): int.from_bytes(number, "little") for key, number in found}
 
     def names(self) -> dict[int, str]:
         """Every id's user."""

@@ -90,7 +90,7 @@ def test_what_stands_after_an_unfinished_record_waits_for_it(loaded, ring) -> No
     for _ in range(200):
         worker = threading.Thread(target=talk, args=(loaded, 2))
         worker.start()
-        while not ring.pending:
+        while worker.is_alive() and not ring.pending:
             pass
         early = list(ring.read())
         if not early and ring.pending:
