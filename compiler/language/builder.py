@@ -67,6 +67,8 @@ class TreeBuilder:
 
     def add(self, node: Node) -> None:
         """Takes a node that is complete."""
+        if self._report.full:
+            raise StopReadingError
         if not self._open:
             self.root = self.root or node
             return

@@ -27,7 +27,7 @@ from wardgate.compiler.language.model import (
     Prefix,
     ServiceForm,
 )
-from wardgate.compiler.language.names import did_you_mean, quoted
+from wardgate.compiler.language.names import Vocabulary, quoted
 from wardgate.compiler.language.nodes import Mapping, Node, Scalar, Sequence
 from wardgate.compiler.language.query import concrete_form, concrete_service
 from wardgate.compiler.language.rules import WordReader
@@ -48,10 +48,12 @@ _Entries = dict[str, tuple[Scalar, Node]]
 
 @dataclass(frozen=True, slots=True)
 class ClaimReader:
-    """Reads tests and assertions. `users` are those whom groups and rules name."""
+    """Reads tests and assertions. `users` are those whom groups and rules name; `user_names` the same,
+    to suggest."""
 
     definitions: Definitions
     users: frozenset[str]
+    user_names: Vocabulary
     words: WordReader
     report: Report
 
@@ -166,7 +168,7 @@ class ClaimReader:
     def _warn_if_unknown(self, user: Scalar) -> None:
         if user.text in self.users or not self.definitions.complete:
             return
-        suggestion = did_you_mean(user.text, self.users)
+        suggestion = self.user_names.did_you_mean(user.text)
         self.report.warning(
             Code.UNKNOWN_USER,
             user.position,

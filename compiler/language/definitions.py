@@ -13,7 +13,7 @@ from wardgate.compiler.language.includes import Documents
 from wardgate.compiler.language.model import EVERYONE, GROUP_MARK, Position, Prefix, ServiceForm
 from wardgate.compiler.language.names import (
     NAME_FORM,
-    did_you_mean,
+    Vocabulary,
     is_group,
     is_user,
     label_flaw,
@@ -22,7 +22,7 @@ from wardgate.compiler.language.names import (
 from wardgate.compiler.language.nodes import Node, Scalar, Sequence
 from wardgate.compiler.language.resolver import Names
 from wardgate.compiler.language.schema import Shape
-from wardgate.compiler.language.services import Definition, expand_definitions, read_service
+from wardgate.compiler.language.services import Definition, Services, expand_definitions
 from wardgate.compiler.language.words import Flaw, Reading, Word, report_flaws, split_words
 
 _GROUPS = Shape("`groups`", "groups: {group:admins: [alice, bob]}")
@@ -39,13 +39,15 @@ _TUNNEL = Shape("`tunnel`", 'tunnel: [10.9.0.0/16, "fd09::/64"]')
 class Definitions:
     """The names of a policy. A name that is defined wrongly is here too, with nothing behind it.
 
-    `complete` is False where a file could not be read; names may be missing then.
+    `complete` is False where a file could not be read; names may be missing then. `group_names` are
+    those of `groups`, to suggest.
     """
 
     groups: Mapping[str, tuple[str, ...]]
     hosts: Mapping[str, tuple[Prefix, ...]]
     services: Mapping[str, tuple[ServiceForm, ...]]
     complete: bool
+    group_names: Vocabulary
 
 
 def sections(documents: Documents, name: str) -> Iterator[Node]:
@@ -58,12 +60,10 @@ def sections(documents: Documents, name: str) -> Iterator[Node]:
 
 def read_definitions(documents: Documents, names: Names, report: Report) -> Definitions:
     """Reads `groups`, `hosts` and `services` of all files."""
-    return Definitions(
-        _read_groups(documents, report),
-        _read_hosts(documents, names, report),
-        _read_services(documents, report),
-        documents.complete,
-    )
+    groups = _read_groups(documents, report)
+    hosts = _read_hosts(documents, names, report)
+    services = _read_services(documents, report)
+    return Definitions(groups, hosts, services, documents.complete, Vocabulary(groups))
 
 
 def _distinct(
@@ -154,7 +154,7 @@ def check_subject(scalar: Scalar, definitions: Definitions, report: Report) -> b
             Code.UNKNOWN_NAME,
             scalar.position,
             f"no group is called {quoted(name)}",
-            did_you_mean(name, definitions.groups) or "define it under `groups`",
+            definitions.group_names.did_you_mean(name) or "define it under `groups`",
             length=scalar.length,
         )
     return False
@@ -234,8 +234,9 @@ def _read_services(documents: Documents, report: Report) -> dict[str, tuple[Serv
         )
 
     meaning = expand_definitions(definitions, report_cycle)
+    services = Services(meaning)
     for scalar, word in written:
-        reading = read_service(word.text, meaning)
+        reading = services.read(word.text)
         if documents.complete or not _only_unknown(reading.flaws):
             report_flaws(report, scalar, word, reading)
     return meaning

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from wardgate.compiler.language.addresses import looks_like_address, read_prefix
 from wardgate.compiler.language.diagnostics import Code
 from wardgate.compiler.language.model import Address, Prefix
-from wardgate.compiler.language.names import did_you_mean, quoted
+from wardgate.compiler.language.names import Vocabulary, quoted
 from wardgate.compiler.language.resolver import Names, ResolveError, is_dns_name
 from wardgate.compiler.language.services import parse_form
 from wardgate.compiler.language.words import Flaw, Reading, WordError
@@ -25,6 +25,7 @@ class Destinations:
     def __init__(self, hosts: Mapping[str, tuple[Prefix, ...]], names: Names, complete: bool) -> None:
         self._hosts = hosts
         self._names = names
+        self._vocabulary = Vocabulary(hosts)
         self._complete = complete
         self._known: dict[str, Reading[tuple[Prefix, ...]]] = {}
 
@@ -46,7 +47,7 @@ class Destinations:
             return Reading(None, (service,))
         if found is not None:
             return found
-        return Reading(None, (_unknown(word, self._hosts),) if self._complete else ())
+        return Reading(None, (_unknown(word, self._vocabulary),) if self._complete else ())
 
 
 def read_target(word: str, names: Names) -> Reading[tuple[Prefix, ...]] | None:
@@ -87,10 +88,10 @@ def unknown_target(word: str, known: Collection[str]) -> Flaw:
             f"{quoted(word)} is a name from `hosts`, and hosts do not contain each other",
             "write the addresses of that host here too",
         )
-    return _unknown(word, ())
+    return _unknown(word, None)
 
 
-def _unknown(word: str, known: Collection[str]) -> Flaw:
+def _unknown(word: str, hosts: Vocabulary | None) -> Flaw:
     if word in _EVERYWHERE:
         return Flaw(
             Code.UNKNOWN_NAME,
@@ -109,14 +110,14 @@ def _unknown(word: str, known: Collection[str]) -> Flaw:
             f"{quoted(word)} is no destination",
             "write one destination a rule; name several under `hosts`",
         )
-    suggestion = did_you_mean(word, known)
+    suggestion = hosts.did_you_mean(word) if hosts is not None else ""
     remedy = suggestion or "define it under `hosts`, or write an address, a prefix or a DNS name with a dot"
     return Flaw(Code.UNKNOWN_NAME, f"no host is called {quoted(word)}", remedy)
 
 
 def _service_flaw(word: str) -> Flaw | None:
     try:
-        parse_form(word, ())
+        parse_form(word)
     except WordError:
         return None
     return Flaw(

@@ -18,7 +18,7 @@ MAX_SHOWN_LINE = 160
 """Characters of a source line that are shown; a longer one is cut around the place in question."""
 
 MAX_DIAGNOSTICS = 10_000
-"""Diagnostics kept of one run. Beyond them only their number is counted, and said."""
+"""Errors kept of one run, and warnings. That there were more is said."""
 
 
 class Severity(StrEnum):
@@ -131,8 +131,7 @@ class Report:
         self._lines: dict[str, tuple[str, ...]] = {}
         self._order: dict[str, int] = {}
         self._found: dict[tuple[Position, Code, str], Diagnostic] = {}
-        self._beyond = 0
-        self._failed = False
+        self._counts = {Severity.ERROR: 0, Severity.WARNING: 0}
 
     def add_source(self, name: str, lines: tuple[str, ...]) -> None:
         """Makes the lines of file `name` known, without line ends."""
@@ -141,7 +140,6 @@ class Report:
 
     def error(self, code: Code, position: Position, message: str, remedy: str, *, length: int = 1) -> None:
         """Records an error."""
-        self._failed = True
         self._add(Severity.ERROR, code, position, message, remedy, length)
 
     def warning(self, code: Code, position: Position, message: str, remedy: str, *, length: int = 1) -> None:
@@ -154,8 +152,8 @@ class Report:
         key = (position, code, message)
         if key in self._found:
             return
-        if len(self._found) >= MAX_DIAGNOSTICS:
-            self._beyond += 1
+        self._counts[severity] += 1
+        if self._counts[severity] > MAX_DIAGNOSTICS:
             return
         lines = self._lines.get(position.file, ())
         line = lines[position.line - 1] if position.line <= len(lines) else ""
@@ -164,22 +162,22 @@ class Report:
     @property
     def failed(self) -> bool:
         """Whether there is an error."""
-        return self._failed
+        return self._counts[Severity.ERROR] > 0
+
+    @property
+    def full(self) -> bool:
+        """Whether further errors will not be kept, so that looking for more is no use."""
+        return self._counts[Severity.ERROR] >= MAX_DIAGNOSTICS
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All diagnostics by file (in the order read), line and column."""
         found = sorted(self._found.values(), key=self._sort_key)
-        if self._beyond:
-            last = found[-1]
-            found.append(
-                Diagnostic(
-                    Severity.ERROR if self._failed else Severity.WARNING,
-                    last.code,
-                    f"{self._beyond} more problems are not shown",
-                    last.position,
-                    remedy="mend those shown and run again",
-                )
-            )
+        for severity, count in self._counts.items():
+            if count >= MAX_DIAGNOSTICS:
+                last = next(d for d in reversed(found) if d.severity is severity)
+                message = f"only the first {MAX_DIAGNOSTICS} {severity}s are shown"
+                remedy = "mend those and run again"
+                found.append(Diagnostic(severity, last.code, message, last.position, remedy=remedy))
         return tuple(found)
 
     def _sort_key(self, diagnostic: Diagnostic) -> tuple[int, Position, Severity, Code, str]:
@@ -189,7 +187,7 @@ class Report:
 
     def raise_if_failed(self) -> None:
         """PolicyError where there is an error."""
-        if self._failed:
+        if self.failed:
             raise PolicyError(self.diagnostics())
 
 

@@ -15,7 +15,7 @@ from wardgate.compiler.language.diagnostics import Code, Diagnostic, Report
 from wardgate.compiler.language.files import DiskFiles, Files, MemoryFiles
 from wardgate.compiler.language.includes import Document, Documents, read_documents
 from wardgate.compiler.language.model import EVERYONE, GROUP_MARK, Action, Policy, Rule, SourceFile
-from wardgate.compiler.language.names import quoted
+from wardgate.compiler.language.names import Vocabulary, quoted
 from wardgate.compiler.language.nodes import Broken, Node, Scalar
 from wardgate.compiler.language.resolver import Names, Resolver
 from wardgate.compiler.language.rules import WordReader, read_rules
@@ -81,7 +81,8 @@ def _load(files: Files, main: str, resolver: Resolver | None) -> LoadedPolicy:
     destinations = Destinations(definitions.hosts, names, definitions.complete)
     words = WordReader(definitions, destinations, report)
     rules = read_rules(documents, definitions, words, report)
-    claims = ClaimReader(definitions, _named_users(definitions.groups, rules), words, report)
+    users = _named_users(definitions.groups, rules)
+    claims = ClaimReader(definitions, users, Vocabulary(users), words, report)
     tests = tuple(claims.tests(documents))
     assertions = tuple(claims.assertions(documents))
     _warn_if_closed(documents, rules, report)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
-import itertools
 import re
 from collections.abc import Iterable
 
@@ -20,7 +20,7 @@ SERVICE_WORDS = frozenset({"tcp", "udp", "sctp", "icmp", "any", "proto"})
 """Words of the language, which no host and no service may be called."""
 
 _MAX_QUOTED = 60
-_MAX_COMPARED = 100
+_COMPARED = 20
 
 
 def is_user(name: str) -> bool:
@@ -57,20 +57,31 @@ def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
+class Vocabulary:
+    """Known names, arranged so that those like a given word are found without looking at all."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._forward = sorted(names)
+        self._backward = sorted(name[::-1] for name in self._forward)
+
+    def did_you_mean(self, word: str) -> str:
+        """`did you mean x?`, or nothing where no known name is near."""
+        near = difflib.get_close_matches(word, self._alike(word), n=1) if len(word) <= 2 * MAX_NAME else ()
+        return f"did you mean {quoted(near[0])}?" if near else ""
+
+    def _alike(self, word: str) -> list[str]:
+        # difflib is slow, and a broken policy may have thousands of unknown names beside thousands of
+        # known ones. In sorted order the names that share a beginning with the word are next to it,
+        # and in the order of reversed names those that share an end.
+        backward = _around(self._backward, word[::-1])
+        return sorted({*_around(self._forward, word), *(name[::-1] for name in backward)})
+
+
+def _around(ordered: list[str], word: str) -> list[str]:
+    at = bisect.bisect(ordered, word)
+    return ordered[max(0, at - _COMPARED) : at + _COMPARED]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean x?`, or nothing where no known name is near."""
-    # difflib compares slowly, and a broken policy may have thousands of unknown names.
-    alike = [
-        name
-        for name in known
-        if abs(len(name) - len(word)) <= 2 and (name[:1] == word[:1] or name[-1:] == word[-1:])
-    ]
-    alike.sort(key=lambda name: (-_shared(name, word), name))
-    near = difflib.get_close_matches(word, alike[:_MAX_COMPARED], n=1)
-    return f"did you mean {quoted(near[0])}?" if near else ""
-
-
-def _shared(one: str, other: str) -> int:
-    """Length of what both begin with."""
-    pairs = zip(one, other, strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    """Like Vocabulary.did_you_mean, for a few names that are asked about once."""
+    return Vocabulary(known).did_you_mean(word)

@@ -38,7 +38,7 @@ def parse_query_service(text: str, version: int) -> tuple[int, int | None]:
 
 def concrete_service(word: str, version: int) -> tuple[int, int | None]:
     """Like `parse_query_service`, with a WordError that says where in the word the problem is."""
-    return concrete_form(parse_form(word, ()), word, version)
+    return concrete_form(parse_form(word), word, version)
 
 
 def concrete_form(form: ServiceForm, word: str, version: int) -> tuple[int, int | None]:

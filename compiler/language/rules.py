@@ -12,7 +12,7 @@ from wardgate.compiler.language.includes import Documents
 from wardgate.compiler.language.model import Action, Everything, Prefix, Rule, ServiceForm
 from wardgate.compiler.language.nodes import Node, Scalar
 from wardgate.compiler.language.schema import Shape
-from wardgate.compiler.language.services import read_service
+from wardgate.compiler.language.services import Services
 from wardgate.compiler.language.words import Reading, Word, report_flaws, split_words
 
 _SECTIONS = {
@@ -32,7 +32,7 @@ class WordReader:
         self._definitions = definitions
         self._destinations = destinations
         self._report = report
-        self._services: dict[str, Reading[tuple[ServiceForm, ...]]] = {}
+        self._services = Services(definitions.services)
 
     def destination(self, scalar: Scalar, word: Word) -> tuple[Prefix, ...]:
         """The prefixes of a destination; empty where it is wrong, which is reported."""
@@ -45,9 +45,7 @@ class WordReader:
         """What the words together mean; empty where one is wrong, which is reported."""
         found: list[tuple[ServiceForm, ...]] = []
         for word in words:
-            reading = self._services.get(word.text)
-            if reading is None:
-                reading = self._services[word.text] = read_service(word.text, self._definitions.services)
+            reading = self._services.read(word.text)
             if reading.flaws and self._tells(reading):
                 report_flaws(self._report, scalar, word, reading)
             found.append(reading.value or ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from wardgate.compiler.language.diagnostics import Code
@@ -20,7 +20,7 @@ from wardgate.compiler.language.model import (
     Protocol,
     ServiceForm,
 )
-from wardgate.compiler.language.names import did_you_mean, quoted
+from wardgate.compiler.language.names import Vocabulary, quoted
 from wardgate.compiler.language.words import Flaw, Reading, WordError
 
 PROTOCOL_NAMES: Mapping[str, int] = {"tcp": TCP, "udp": UDP, "sctp": SCTP}
@@ -34,17 +34,31 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
 _FORMS = "write PORT/tcp, LOW-HIGH/udp, tcp, udp, sctp, icmp, proto/NUMBER or a name from `services`"
 
 
-def read_service(word: str, named: Mapping[str, tuple[ServiceForm, ...]]) -> Reading[tuple[ServiceForm, ...]]:
-    """What `word` of a rule means; `named` has the names from `services`."""
-    if word in named:
-        return Reading(named[word])
-    try:
-        return Reading((parse_form(word, named),))
-    except WordError as error:
-        return Reading(None, (error.flaw,))
+class Services:
+    """Reads service words. `named` has the meaning of each name from `services`."""
+
+    def __init__(self, named: Mapping[str, tuple[ServiceForm, ...]]) -> None:
+        self._named = named
+        self._vocabulary = Vocabulary((*named, *PROTOCOL_NAMES, "icmp"))
+        self._known: dict[str, Reading[tuple[ServiceForm, ...]]] = {}
+
+    def read(self, word: str) -> Reading[tuple[ServiceForm, ...]]:
+        """What `word` of a rule means."""
+        reading = self._known.get(word)
+        if reading is None:
+            reading = self._known[word] = self._read(word)
+        return reading
+
+    def _read(self, word: str) -> Reading[tuple[ServiceForm, ...]]:
+        if word in self._named:
+            return Reading(self._named[word])
+        try:
+            return Reading((parse_form(word, self._vocabulary),))
+        except WordError as error:
+            return Reading(None, (error.flaw,))
 
 
-def parse_form(word: str, known: Iterable[str]) -> ServiceForm:
+def parse_form(word: str, known: Vocabulary | None = None) -> ServiceForm:
     """The service that `word` is by itself; WordError where it is none. `known`: names to suggest."""
     if word in PROTOCOL_NAMES:
         return Ports(_PROTOCOL_SETS[word], 0, MAX_PORT)
@@ -118,7 +132,7 @@ def _protocol(text: str) -> ServiceForm:
     return Ports(frozenset({number}), 0, MAX_PORT) if number in PORT_PROTOCOLS else Protocol(number)
 
 
-def _unknown(word: str, known: Iterable[str]) -> Flaw:
+def _unknown(word: str, known: Vocabulary | None) -> Flaw:
     if word == "any":
         remedy = "leave the service out for everything, or write `tcp udp sctp` for every port"
         return Flaw(Code.SERVICE, "`any` stands after a port, as in 53/any", remedy)
@@ -138,7 +152,7 @@ def _unknown(word: str, known: Iterable[str]) -> Flaw:
         return Flaw(
             Code.SERVICE, f"{quoted(word)} is no service", "write icmp; towards an IPv6 address it is ICMPv6"
         )
-    suggestion = did_you_mean(word, [*known, *PROTOCOL_NAMES, "icmp"])
+    suggestion = known.did_you_mean(word) if known is not None else ""
     return Flaw(Code.UNKNOWN_NAME, f"no service is called {quoted(word)}", suggestion or _FORMS)
 
 
@@ -214,7 +228,7 @@ def _expanded(
             forms.update(dict.fromkeys(meaning[part]))
             continue
         try:
-            forms[parse_form(part, ())] = None
+            forms[parse_form(part)] = None
         except WordError:
             continue
     return tuple(forms)

@@ -202,6 +202,7 @@ def expected_cases(policy: Policy) -> Any:
     own = {address for p in assertion.destinations for address in (p.network_address, p.broadcast_address)}
     edges = {form.low for form in assertion.services if hasattr(form, "low")}
     services = {*chosen.services, *((protocol, port) for protocol in (6, 17, 132) for port in edges)}
+    services |= {(form.number, None) for form in assertion.services if hasattr(form, "number")}
     for user in {*USERS, "stranger"}:
         belongs = everyone or user in members
         if belongs is (assertion.kind is AssertionKind.ONLY):

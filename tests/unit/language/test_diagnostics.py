@@ -6,7 +6,7 @@ import pytest
 from wardgate.compiler.language import Code, Diagnostic, PolicyError, Severity, parse_policy_text
 from wardgate.compiler.language.diagnostics import MAX_DIAGNOSTICS, MAX_SHOWN_LINE, Report
 from wardgate.compiler.language.model import Position
-from wardgate.compiler.language.names import did_you_mean, quoted
+from wardgate.compiler.language.names import Vocabulary, did_you_mean, quoted
 
 
 def diagnostic(line: str, column: int, length: int = 1) -> Diagnostic:
@@ -80,12 +80,30 @@ def test_diagnostics_come_in_source_order_without_repetition() -> None:
     ]
 
 
-def test_very_many_errors_are_counted() -> None:
-    rules = "".join(f"    - 10.0.0.1 0/{'tcp' if n else 'udp'}\n" for n in range(MAX_DIAGNOSTICS + 5))
+def test_of_very_many_errors_the_first_are_shown() -> None:
+    rules = "".join(f"    - 10.0.0.1 {n}/tcp 0/udp\n" for n in range(1, MAX_DIAGNOSTICS + 5))
     with pytest.raises(PolicyError) as caught:
         parse_policy_text(f"version: 1\npolicies:\n  a:\n    allow:\n{rules}")
-    assert len(caught.value.diagnostics) == MAX_DIAGNOSTICS + 1
-    assert caught.value.diagnostics[-1].message == "5 more problems are not shown"
+    assert len(caught.value.errors) == MAX_DIAGNOSTICS + 1
+    assert caught.value.errors[-1].message == "only the first 10000 errors are shown"
+
+
+def test_an_error_is_shown_however_many_warnings_there_are() -> None:
+    rules = "".join(f"    - 10.0.0.{n % 255 + 1}/24\n" for n in range(MAX_DIAGNOSTICS + 5))
+    text = f"version: 1\npolicies:\n  a:\n    allow:\n{rules}"
+    loaded = parse_policy_text(text)
+    assert len(loaded.policy.rules) == MAX_DIAGNOSTICS + 5
+    assert loaded.warnings[-1].message == "only the first 10000 warnings are shown"
+    with pytest.raises(PolicyError) as caught:
+        parse_policy_text(text + "    - 10.0.0.1 0/tcp\n")
+    (error,) = caught.value.errors
+    assert error.code is Code.PORT
+
+
+def test_reading_stops_where_no_more_errors_are_shown() -> None:
+    for text in ("{" + "a: 1," * 100_000 + "}", "[" + "*a," * 100_000):
+        with pytest.raises(PolicyError, match="only the first 10000 errors"):
+            parse_policy_text(text)
 
 
 def test_quoted_text_cannot_drive_a_terminal() -> None:
@@ -100,5 +118,7 @@ HOSTS = {f"did you mean `host0{n}`?" for n in range(5000, 5100)}
 def test_did_you_mean() -> None:
     assert did_you_mean("wikl", ["wiki", "lab"]) == "did you mean `wiki`?"
     assert did_you_mean("nothing", ["wiki", "lab"]) == ""
-    assert did_you_mean("x" * 10_000, ["x" * 9_999]) != ""
-    assert did_you_mean("host0500x", [f"host{n:05}" for n in range(20_000)]) in HOSTS
+    assert did_you_mean("x" * 10_000, ["x" * 9_999]) == ""
+    many = Vocabulary(f"host{n:05}" for n in range(20_000))
+    assert many.did_you_mean("host0500x") in HOSTS
+    assert many.did_you_mean("most05000") == "did you mean `host05000`?"
