@@ -7,6 +7,7 @@ machine neither sees the queries nor is seen by them.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Final
 
@@ -26,10 +27,10 @@ from wardgate.runtime.testrun import test_run
 _ENTRIES: Final = 64
 """Enough for one device and its flows: the maps of an engine need not be those of a gate."""
 
-_RESIZED: Final = {
-    layout.name: _ENTRIES
-    for layout in (maps.ADDRESSES, maps.DEVICES, maps.LIMITS, maps.SUBJECT_CLASS)
-}  # fmt: skip
+_RESIZED: Final = dict.fromkeys(
+    (maps.ADDRESSES.name, maps.DEVICES.name, maps.LIMITS.name, maps.SUBJECT_CLASS.name), _ENTRIES
+)
+_PROGRAMS: Final = (maps.PROGRAM_INGRESS, maps.PROGRAM_EGRESS)
 _LEFT_BY_PACKETS: Final = (maps.FLOWS.name, maps.FRAGMENTS.name)
 
 
@@ -45,6 +46,10 @@ class KernelEngine:
         if spec.manifest is None:
             raise EngineError("the object has no manifest, so it is no artefact; compile the policy again")
         self.manifest = spec.manifest
+        programs = {name: one for name, one in spec.programs.items() if name in _PROGRAMS}
+        if len(programs) < len(_PROGRAMS):
+            raise EngineError(f"the artefact has no {' or '.join(_PROGRAMS)}; compile the policy again")
+        spec = replace(spec, programs=programs)
         # The kernel makes a test packet an Ethernet frame, whatever the gate's device would carry.
         config = {"trace": 1, "link_header": int(LinkHeader.ETHERNET)}
         with ExitStack() as stack:

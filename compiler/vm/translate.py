@@ -27,7 +27,7 @@ M32: Final = (1 << 32) - 1
 M64: Final = (1 << 64) - 1
 _SIGN32: Final = 1 << 31
 _SIGN64: Final = 1 << 63
-_LONGEST: Final = 48
+_LONGEST: Final = 24
 """Instructions in a chain; longer ones are cut, since what is not executed costs its compilation."""
 
 _COMPARISONS: Final = {
