@@ -83,9 +83,10 @@ def _prefix(word: str) -> Reading[Prefix]:
 
 
 def _network(address: Address, length: int) -> Prefix:
-    if isinstance(address, IPv4Address):
-        return IPv4Network((address, length), strict=False)
-    return IPv6Network((address, length), strict=False)
+    # Made from numbers: ipaddress would print the address and parse it again.
+    beyond = address.max_prefixlen - length
+    masked = int(address) >> beyond << beyond
+    return IPv4Network((masked, length)) if address.version == 4 else IPv6Network((masked, length))
 
 
 def _address(text: str, word: str) -> Address:
