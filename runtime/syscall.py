@@ -342,7 +342,7 @@ def _read_info(fd: Fd, info: ctypes.Structure) -> None:
 
 def program_info(fd: Fd) -> ProgramInfo:
     """What the kernel says of a program."""
-    count, ids = _ProgInfo(), (ctypes.c_uint32 * 0)()
+    count = _ProgInfo()
     _read_info(fd, count)
     info = _ProgInfo()
     ids = (ctypes.c_uint32 * int(count.map_count))()
@@ -350,19 +350,10 @@ def program_info(fd: Fd) -> ProgramInfo:
     info.map_ids = ctypes.addressof(ids) if len(ids) else 0
     _read_info(fd, info)
     return ProgramInfo(
-        info.id,
-        info.type,
-        info.name.decode(errors="replace"),
-        bytes(info.tag).hex(),
-        tuple(ids),
-        info.btf_id,
-        info.xlated_length,
-        info.jited_length,
-        info.verified_instructions,
-        info.load_time,
-        info.run_time_ns,
-        info.run_count,
-    )
+        info.id, info.type, info.name.decode(errors="replace"), bytes(info.tag).hex(), tuple(ids),
+        info.btf_id, info.xlated_length, info.jited_length, info.verified_instructions, info.load_time,
+        info.run_time_ns, info.run_count,
+    )  # fmt: skip
 
 
 def map_info(fd: Fd) -> MapInfo:
@@ -370,17 +361,9 @@ def map_info(fd: Fd) -> MapInfo:
     info = _MapInfo()
     _read_info(fd, info)
     return MapInfo(
-        info.id,
-        info.type,
-        info.name.decode(errors="replace"),
-        info.key_size,
-        info.value_size,
-        info.max_entries,
-        info.flags,
-        info.btf_id,
-        info.btf_key_type_id,
-        info.btf_value_type_id,
-    )
+        info.id, info.type, info.name.decode(errors="replace"), info.key_size, info.value_size,
+        info.max_entries, info.flags, info.btf_id, info.btf_key_type_id, info.btf_value_type_id,
+    )  # fmt: skip
 
 
 def link_info(fd: Fd) -> LinkInfo:
