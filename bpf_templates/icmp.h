@@ -53,16 +53,16 @@ INLINE int parse_inner_transport(const struct cursor *c, u32 offset, u32 version
 	struct icmp_header *icmp;
 
 	if (t->protocol == icmp_protocol(version)) {
-		icmp = header(c, offset, sizeof(*icmp), &status);
-		if (!icmp)
+		status = HEADER(c, offset, sizeof(*icmp), icmp);
+		if (status != PARSED)
 			return status;
 		set_icmp(t, icmp_role(t->protocol, icmp->type), icmp->identifier);
 		if (t->kind)
 			t->kind = REPLIES_BY_FLOW;
 	} else if (t->protocol == PROTOCOL_TCP || t->protocol == PROTOCOL_UDP ||
 		   t->protocol == PROTOCOL_SCTP) {
-		ports = header(c, offset, sizeof(*ports), &status);
-		if (!ports)
+		status = HEADER(c, offset, sizeof(*ports), ports);
+		if (status != PARSED)
 			return status;
 		t->source_port = from_network16(ports->source_port);
 		t->destination_port = from_network16(ports->destination_port);
@@ -77,9 +77,10 @@ INLINE int parse_icmp(const struct cursor *c, u32 offset, struct packet *p)
 {
 	int status;
 	u32 role;
-	struct icmp_header *icmp = header(c, offset, sizeof(*icmp), &status);
+	struct icmp_header *icmp;
 
-	if (!icmp)
+	status = HEADER(c, offset, sizeof(*icmp), icmp);
+	if (status != PARSED)
 		return status;
 	p->icmp_type = icmp->type;
 	role = icmp_role(p->outer.protocol, icmp->type);

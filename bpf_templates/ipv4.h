@@ -66,9 +66,10 @@ INLINE int parse_inner4(const struct cursor *c, u32 offset, struct tuple *t)
 {
 	int status;
 	u32 size;
-	struct ipv4_header *ip = header(c, offset, sizeof(*ip), &status);
+	struct ipv4_header *ip;
 
-	if (!ip)
+	status = HEADER(c, offset, sizeof(*ip), ip);
+	if (status != PARSED)
 		return status;
 	size = (ip->version_length & 15) * 4;
 	if (ip->version_length >> 4 != 4 || size < sizeof(*ip) || from_network16(ip->fragment) & IPV4_OFFSET)
@@ -84,9 +85,10 @@ INLINE int parse4(struct cursor *c, struct packet *p, struct tuple *inner)
 {
 	int status;
 	u32 size, length, fragment, offset;
-	struct ipv4_header *ip = header(c, 0, sizeof(*ip), &status);
+	struct ipv4_header *ip;
 
-	if (!ip)
+	status = HEADER(c, 0, sizeof(*ip), ip);
+	if (status != PARSED)
 		return status;
 	size = (ip->version_length & 15) * 4;
 	length = from_network16(ip->length);
@@ -99,7 +101,8 @@ INLINE int parse4(struct cursor *c, struct packet *p, struct tuple *inner)
 	p->outer.destination = mapped(ip->destination);
 	p->outer.protocol = ip->protocol;
 	if (size > sizeof(*ip)) {
-		if (!header(c, 0, size, &status))
+		status = HEADER(c, 0, size, ip);
+		if (status != PARSED)
 			return status;
 		if (!options_pass(c->data + sizeof(*ip), c->end, size - sizeof(*ip)))
 			return MALFORMED;
@@ -126,10 +129,11 @@ INLINE int parse4(struct cursor *c, struct packet *p, struct tuple *inner)
 INLINE int parse4_fast(struct cursor *c, struct packet *p)
 {
 	int status;
-	struct ipv4_header *ip = header(c, 0, sizeof(*ip), &status);
+	struct ipv4_header *ip;
 	u32 length;
 
-	if (!ip || ip->version_length != 0x45 || ip->fragment & from_network16(IPV4_MORE | IPV4_OFFSET))
+	status = HEADER(c, 0, sizeof(*ip), ip);
+	if (status != PARSED || ip->version_length != 0x45 || ip->fragment & from_network16(IPV4_MORE | IPV4_OFFSET))
 		return UNUSUAL;
 	length = from_network16(ip->length);
 	if (length > c->total)

@@ -69,8 +69,8 @@ INLINE int walk_extensions(const struct cursor *c, struct chain *chain)
 
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < MAX_EXTENSIONS && is_extension(next); i++) {
-		extension = header(c, offset, sizeof(*extension), &status);
-		if (!extension)
+		status = HEADER(c, offset, sizeof(*extension), extension);
+		if (status != PARSED)
 			return status;
 		if (next == IPV6_FRAGMENT) {
 			struct ipv6_fragment *fragment = (void *)extension;
@@ -111,10 +111,11 @@ INLINE int walk_extensions(const struct cursor *c, struct chain *chain)
 INLINE int parse_inner6(const struct cursor *c, u32 offset, struct tuple *t)
 {
 	int status;
-	struct ipv6_header *ip = header(c, offset, sizeof(*ip), &status);
+	struct ipv6_header *ip;
 	struct ipv6_fragment *fragment;
 
-	if (!ip)
+	status = HEADER(c, offset, sizeof(*ip), ip);
+	if (status != PARSED)
 		return status;
 	if (ip->version_class >> 4 != 6)
 		return MALFORMED;
@@ -123,8 +124,8 @@ INLINE int parse_inner6(const struct cursor *c, u32 offset, struct tuple *t)
 	t->protocol = ip->next;
 	offset += sizeof(*ip);
 	if (t->protocol == IPV6_FRAGMENT) {
-		fragment = header(c, offset, sizeof(*fragment), &status);
-		if (!fragment)
+		status = HEADER(c, offset, sizeof(*fragment), fragment);
+		if (status != PARSED)
 			return status;
 		if (from_network16(fragment->offset) & IPV6_OFFSET)
 			return MALFORMED;
@@ -147,10 +148,11 @@ INLINE int parse6(struct cursor *c, struct packet *p, struct tuple *inner)
 	int status;
 	u32 length;
 	struct chain chain = { .offset = sizeof(struct ipv6_header) };
-	struct ipv6_header *ip = header(c, 0, sizeof(*ip), &status);
+	struct ipv6_header *ip;
 	struct icmp_header *icmp;
 
-	if (!ip)
+	status = HEADER(c, 0, sizeof(*ip), ip);
+	if (status != PARSED)
 		return status;
 	length = sizeof(*ip) + from_network16(ip->length);
 	if (length > c->total)
@@ -174,8 +176,8 @@ INLINE int parse6(struct cursor *c, struct packet *p, struct tuple *inner)
 	if (chain.next != PROTOCOL_ICMPV6)
 		return parse_transport(c, chain.offset, &p->outer);
 	if (config.link_header && ip->next == PROTOCOL_ICMPV6) {
-		icmp = header(c, sizeof(*ip), sizeof(*icmp), &status);
-		if (!icmp)
+		status = HEADER(c, sizeof(*ip), sizeof(*icmp), icmp);
+		if (status != PARSED)
 			return status;
 		if (is_neighbour_discovery(ip, icmp))
 			return LINK_LOCAL;
@@ -190,10 +192,11 @@ INLINE int parse6(struct cursor *c, struct packet *p, struct tuple *inner)
 INLINE int parse6_fast(struct cursor *c, struct packet *p)
 {
 	int status;
-	struct ipv6_header *ip = header(c, 0, sizeof(*ip), &status);
+	struct ipv6_header *ip;
 	u32 length;
 
-	if (!ip)
+	status = HEADER(c, 0, sizeof(*ip), ip);
+	if (status != PARSED)
 		return UNUSUAL;
 	length = sizeof(*ip) + from_network16(ip->length);
 	if (length > c->total)

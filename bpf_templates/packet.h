@@ -64,7 +64,7 @@ INLINE void to_key(u8 *bytes, const struct address *a)
 
 /* What parsing comes to. */
 enum parsed {
-	PARSED,
+	PARSED = 0,
 	MALFORMED,	/* not what it says it is */
 	SHORT,		/* goes on outside the linear part of the buffer */
 	UNUSUAL,	/* not for the fast path */
@@ -79,18 +79,14 @@ struct cursor {
 	u32 total;
 };
 
-/* `size` bytes at `offset`, or NULL and why not in `status`. */
-INLINE void *header(const struct cursor *c, u32 offset, u32 size, int *status)
-{
-	u8 *at = c->data + offset;
-
-	if (offset + size > c->total) {
-		*status = MALFORMED;
-		return NULL;
-	}
-	if (at + size > c->end) {
-		*status = SHORT;
-		return NULL;
-	}
-	return at;
-}
+/* Point `pointer` to the `size` bytes at `offset`: PARSED, or why they cannot be had. Not by returning
+ * NULL: the compiler would compare with it the low half of the address alone, since the kernel declares
+ * `data` as a 32-bit field. */
+#define HEADER(c, offset, size, pointer)						\
+	({										\
+		u8 *at_ = (c)->data + (offset);						\
+											\
+		(pointer) = (void *)at_;						\
+		(offset) + (size) > (c)->total ? MALFORMED :				\
+		at_ + (size) > (c)->end ? SHORT : PARSED;				\
+	})

@@ -23,16 +23,16 @@ INLINE int strip_link(struct cursor *c)
 
 	if (!config.link_header)
 		return PARSED;
-	link = header(c, 0, ETHERNET_HEADER, &status);
-	if (!link)
+	status = HEADER(c, 0, ETHERNET_HEADER, link);
+	if (status != PARSED)
 		return status;
 	type = from_network16(link->type);
 	if (type == ETHERTYPE_ARP)
 		return LINK_LOCAL;
 	c->data += ETHERNET_HEADER;
 	c->total -= ETHERNET_HEADER;
-	first = header(c, 0, 1, &status);
-	if (!first)
+	status = HEADER(c, 0, 1, first);
+	if (status != PARSED)
 		return status;
 	return type == (*first >> 4 == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6) ? PARSED : MALFORMED;
 }
@@ -40,9 +40,10 @@ INLINE int strip_link(struct cursor *c)
 INLINE int parse_fast(struct cursor *c, struct packet *p)
 {
 	int status;
-	u8 *first = header(c, 0, 1, &status);
+	u8 *first;
 
-	if (!first)
+	status = HEADER(c, 0, 1, first);
+	if (status != PARSED)
 		return UNUSUAL;
 #if V4
 	if (*first >> 4 == 4)
@@ -64,8 +65,8 @@ INLINE int parse_slow(u8 *data, u8 *end, u32 total, struct slow_packet *slow)
 
 	if (status != PARSED)
 		return status;
-	first = header(&c, 0, 1, &status);
-	if (!first)
+	status = HEADER(&c, 0, 1, first);
+	if (status != PARSED)
 		return status;
 	if (*first >> 4 == 4)
 #if V4

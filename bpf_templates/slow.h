@@ -20,14 +20,19 @@ INLINE u32 consider_inner(struct outcome *o, const struct subject *s, const stru
 	const struct address *end = s->direction == FROM_DEVICE ? &inner->destination : &inner->source;
 	struct view v;
 	u32 reason;
+#if INBOUND
+	struct outcome other = { .slot = s->slot };
+#endif
 
 	if (own->high != end->high || own->low != end->low)
 		return REASON_NO_FLOW;
 	view_of(&v, inner, back);
 	reason = consider_cold(o, s, &v, 0, 0);
 #if INBOUND
-	if (reason != REASON_PASS)
-		reason = consider_cold(o, s, &v, 1, 0);
+	if (reason != REASON_PASS && consider_cold(&other, s, &v, 1, 0) == REASON_PASS) {
+		*o = other;
+		return REASON_PASS;
+	}
 #endif
 	return reason;
 }

@@ -27,9 +27,10 @@ enum {
 INLINE int parse_tcp(const struct cursor *c, u32 offset, struct tuple *t)
 {
 	int status;
-	struct tcp_header *tcp = header(c, offset, sizeof(*tcp), &status);
+	struct tcp_header *tcp;
 
-	if (!tcp)
+	status = HEADER(c, offset, sizeof(*tcp), tcp);
+	if (status != PARSED)
 		return status;
 	if ((tcp->data_offset >> 4) * 4 < sizeof(*tcp))
 		return MALFORMED;
@@ -44,9 +45,10 @@ INLINE int parse_tcp(const struct cursor *c, u32 offset, struct tuple *t)
 INLINE int parse_ports(const struct cursor *c, u32 offset, u32 size, struct tuple *t)
 {
 	int status;
-	struct ports_header *ports = header(c, offset, size, &status);
+	struct ports_header *ports;
 
-	if (!ports)
+	status = HEADER(c, offset, size, ports);
+	if (status != PARSED)
 		return status;
 	t->source_port = from_network16(ports->source_port);
 	t->destination_port = from_network16(ports->destination_port);

@@ -1,0 +1,127 @@
+"""The packet path in the interpreter: no root, and parts of a packet outside the linear buffer."""
+
+from __future__ import annotations
+
+import pytest
+from packet_scenarios import A4, A6, INBOUND_SCENARIOS, POLICIES, SCENARIOS, tcp, udp
+from planes import VmPlane
+from wardgate.compiler import compile_parsed
+from wardgate.compiler.explain import packets
+from wardgate.compiler.language import parse_policy_text
+from wardgate.runtime.layout.codes import LinkHeader, Reason
+
+LINKS = {"l3": LinkHeader.NONE, "ethernet": LinkHeader.ETHERNET}
+
+
+@pytest.fixture(scope="module")
+def artefacts() -> dict[str, bytes]:
+    return {name: compile_parsed(parse_policy_text(text).policy).data for name, text in POLICIES.items()}
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("hook", ["tc", "xdp"])
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario(artefacts: dict[str, bytes], name: str, policy: str, hook: str, link: str) -> None:
+    SCENARIOS[name](VmPlane(artefacts[policy], hook=hook, link=LINKS[link]))
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("name", INBOUND_SCENARIOS)
+def test_inbound_scenario(artefacts: dict[str, bytes], name: str, link: str) -> None:
+    INBOUND_SCENARIOS[name](VmPlane(artefacts["both"], link=LINKS[link]))
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_headers_outside_the_linear_buffer(artefacts: dict[str, bytes], link: str) -> None:
+    plane = VmPlane(artefacts["outbound"], link=LINKS[link])
+    plane.device("alice", A4, A6)
+    error = packets.error_about(tcp(A4, "10.0.0.5", 4000, 80), source="10.0.0.254")
+    chain = [packets.options_header(), packets.options_header(packets.DESTINATION_OPTIONS, bytes(60))]
+    long_chain = packets.ipv6(A6, "fd00::5", packets.TCP, packets.tcp(4000, 80), extensions=chain)
+    for packet in (tcp(A4, "10.0.0.5", 4000, 80), udp(A6, "fd00::53", 4000, 53), long_chain):
+        for linear in range(len(packet)):
+            assert plane.out(packet, linear=linear).passed
+    for linear in range(len(error)):
+        assert plane.to(error, linear=linear).passed
+    refused = tcp(A4, "10.0.0.5", 4000, 81)
+    for linear in range(len(refused)):
+        assert plane.out(refused, linear=linear).reason is Reason.NO_RULE
+
+
+def test_what_a_link_needs_passes_on_ethernet_alone(artefacts: dict[str, bytes]) -> None:
+    plane = VmPlane(artefacts["outbound"], link=LinkHeader.ETHERNET)
+    arp = packets.ethernet(bytes(28), ethertype=0x0806)
+    assert plane.raw(arp).passed
+    assert plane.raw(arp, egress=True).passed
+    solicitation = packets.icmpv6(135, 0, bytes(4) + bytes(16))
+    passing = packets.ipv6("fe80::1", "ff02::1:ff00:1", packets.ICMPV6, solicitation, hop_limit=255)
+    assert plane.out(passing).passed
+    assert plane.to(passing).passed
+    far = packets.ipv6("fe80::1", "ff02::1:ff00:1", packets.ICMPV6, solicitation, hop_limit=64)
+    assert plane.out(far).reason is Reason.NO_DEVICE
+    advertisement = packets.ipv6(
+        "fe80::1", "ff02::1", packets.ICMPV6, packets.icmpv6(134, 0, bytes(12)), hop_limit=255
+    )
+    assert plane.out(advertisement).reason is Reason.NO_DEVICE
+    assert not plane.raw(packets.ethernet(tcp(A4, "10.0.0.5", 4000, 80), ethertype=0x86DD)).passed
+    assert not plane.raw(packets.ethernet(bytes(60), ethertype=0x88CC)).passed
+    bare = VmPlane(artefacts["outbound"])
+    assert bare.out(passing).reason is Reason.NO_DEVICE
+    assert bare.raw(arp[14:]).reason is Reason.MALFORMED
+
+
+def test_tagged_frames_are_dropped(artefacts: dict[str, bytes]) -> None:
+    plane = VmPlane(artefacts["outbound"], link=LinkHeader.ETHERNET)
+    plane.device("alice", A4)
+    packet = tcp(A4, "10.0.0.5", 4000, 80)
+    assert plane.out(packet).passed
+    assert plane.raw(packets.ethernet(packet, vlan=5)).reason is Reason.MALFORMED
+    result = plane.machine.run("gate_ingress", plane.frame(packet), {"vlan_present": 1})
+    assert result.return_value == 2
+
+
+def test_drops_are_told_within_a_limit(artefacts: dict[str, bytes]) -> None:
+    plane = VmPlane(artefacts["outbound"], trace=0)
+    clock = [10**12]
+    plane.machine.clock = lambda: clock[0]
+    plane.device("alice", A4)
+    plane.device("bob", "10.9.0.3")
+    told = [plane.out(tcp(A4, "10.0.0.5", 4000, 81)).event for _ in range(50)]
+    assert [event is not None for event in told] == [True] * 20 + [False] * 30
+    assert plane.out(tcp("10.9.0.3", "10.0.0.5", 4000, 81)).event is not None
+    assert plane.out(tcp(A4, "10.0.0.5", 4000, 80)).event is None
+    clock[0] += 10**8
+    event = plane.out(tcp(A4, "10.0.0.5", 4000, 81)).event
+    assert event is not None
+    assert event["suppressed"] == 30
+    assert plane.out(tcp(A4, "10.0.0.5", 4000, 81)).event is None
+    clock[0] += 10 * 10**9
+    assert [plane.out(tcp(A4, "10.0.0.5", 4000, 81)).event is not None for _ in range(25)] == [True] * 20 + [
+        False
+    ] * 5
+
+
+def test_counters(artefacts: dict[str, bytes]) -> None:
+    plane = VmPlane(artefacts["outbound"], trace=0)
+    plane.device("alice", A4)
+    packet, refused = tcp(A4, "10.0.0.5", 4000, 80), tcp(A4, "10.0.0.5", 4000, 81)
+    for _ in range(3):
+        plane.out(packet)
+    plane.out(refused)
+    plane.to(tcp("10.0.0.5", A4, 80, 4000, "SA"))
+
+    def counted(name: str) -> dict[int, tuple[int, int]]:
+        table = {int.from_bytes(k, "little"): v for k, v in plane.items(name)}
+        pairs = {
+            k: (int.from_bytes(v[:8], "little"), int.from_bytes(v[8:16], "little")) for k, v in table.items()
+        }
+        return {k: v for k, v in pairs.items() if v[0]}
+
+    size = len(packet)
+    assert counted("reasons") == {
+        Reason.PASS: (3, 3 * size),
+        Reason.NO_RULE: (1, size),
+        16 + Reason.PASS: (1, size),
+    }
+    assert counted("rule_hits") == {0: (1, size), 1: (4, 4 * size)}
