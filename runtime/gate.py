@@ -24,6 +24,7 @@ from wardgate.runtime.generation import (
     OLD,
     Generation,
     GenerationTables,
+    artefact_digest,
     build,
     pin_bytes,
 )
@@ -97,8 +98,8 @@ class Gate:
         Where there is none of this name (the device's, unless given) it is made: attached with no
         devices known, so that nothing passes until `set_devices`; on any error nothing is left of it.
         Where there is one it is adopted with its devices and sessions: hooks that lost their program
-        get it back, the device having been made anew for example, and if the artefact's policy is
-        another the gate is swapped to it. `hook` is "tc", or "xdp" for XDP in place of tc ingress.
+        get it back, the device having been made anew for example, and if the artefact is another the
+        gate is swapped to it. `hook` is "tc", or "xdp" for XDP in place of tc ingress.
         `device_slots` bounds the devices (less one) of a gate that is made. `rungs` restricts the
         ladder (attach.LADDERS).
 
@@ -235,14 +236,14 @@ class Gate:
                 DeviceTable(shared).repair(tables)
             if not state.enforcing:
                 state = self._attach(state, rungs)
-            if _current(state, self.name).manifest != spec.manifest:
+            if _current(state, self.name).digest != artefact_digest(spec):
                 self._swap(state, shared, spec)
 
     def _renew(self, state: State, shared: SharedMaps, spec: ObjectSpec, interface: Interface) -> State:
         """Prepare a gate that no hook holds, its device having gone, for the device as it is now."""
         current = _current(state, self.name)
         same_header = state.about.link_header == interface.link_header
-        if not same_header or current.manifest != spec.manifest:
+        if not same_header or current.digest != artefact_digest(spec):
             new = build(self._pins, spec, interface.link_header, shared, state.hooks, shared.slots)
             with GenerationTables(new) as tables:
                 DeviceTable(shared).fill(tables)

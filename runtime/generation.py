@@ -7,6 +7,7 @@ is being removed. See state for what that is good for.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -47,6 +48,7 @@ NEXT: Final = "next-"
 OLD: Final = "old-"
 GONE: Final = "gone-"
 _MANIFEST: Final = "manifest"
+_DIGEST: Final = "digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,11 @@ class Generation:
     def manifest(self) -> Manifest:
         """What the policy says of itself; ArtefactError where a crash left none."""
         return _read_manifest(self.path / _MANIFEST, self.path.stat().st_ino)
+
+    @property
+    def digest(self) -> bytes:
+        """Digest of the artefact that it was made of, see `artefact_digest`."""
+        return read_bytes(self.path / _DIGEST)
 
     def program(self, hook: Hook) -> Program:
         """The program for a hook; the caller closes it."""
@@ -183,6 +190,7 @@ def build(
         if name not in spec.programs:
             raise ArtefactError(f"program {name!r}", f"is missing, which the {hook.value} hook needs")
         programs[name] = spec.programs[name]
+    digest = artefact_digest(spec)
     # Verifying a program that nothing will run would only take time.
     spec = replace(spec, programs=programs)
     number = max((generation.number for generation in generations(pins)), default=0) + 1
@@ -191,7 +199,7 @@ def build(
     with load_object(spec, config=config, shared_maps=shared.maps, resize=sizes(slots)) as loaded:
         generation.path.mkdir()
         try:
-            _pin(generation, loaded, manifest)
+            _pin(generation, loaded, manifest, digest)
             shared.complete(pins, _of_scope(loaded, Scope.GATE), slots)
         except BaseException:
             generation.remove()
@@ -199,12 +207,32 @@ def build(
     return generation
 
 
-def _pin(generation: Generation, loaded: LoadedObject, manifest: Manifest) -> None:
+def artefact_digest(spec: ObjectSpec) -> bytes:
+    """SHA-256 of what an artefact makes the kernel do: equal for artefacts that need not be swapped.
+
+    The manifest alone would not tell code apart that two compilers made of one policy.
+    """
+    parts = [spec.licence.encode(), spec.manifest.to_json() if spec.manifest else b""]
+    for function in (*spec.programs.values(), *spec.functions.values()):
+        references = [(one.index, one.target.value, one.name, one.offset) for one in function.relocations]
+        parts += [function.name.encode(), function.instructions, repr(references).encode()]
+    for table in spec.data.values():
+        parts += [table.name.encode(), table.data]
+    parts.append(repr(sorted(spec.maps.items())).encode())
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(len(part).to_bytes(8, "little"))
+        total.update(part)
+    return total.digest()
+
+
+def _pin(generation: Generation, loaded: LoadedObject, manifest: Manifest, digest: bytes) -> None:
     for name, program in loaded.programs.items():
         program.pin(generation.path / name)
     for name, found in _of_scope(loaded, Scope.GENERATION).items():
         found.pin(generation.path / name)
     pin_bytes(generation.path / _MANIFEST, manifest.to_json())
+    pin_bytes(generation.path / _DIGEST, digest)
 
 
 def _of_scope(loaded: LoadedObject, scope: Scope) -> dict[str, Map]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -272,6 +273,21 @@ def test_adopting_with_another_policy_swaps_and_keeps_sessions(net, gate_name, b
         assert gate.status().digest == "other"
         assert gate.sessions.get(net.CLIENT).state is SessionState.AUTHORISED
         assert net.from_device()
+
+
+def test_adopting_with_other_code_of_the_same_policy_swaps(net, gate_name, build) -> None:
+    spec = read_artefact(build(OPEN))
+    table = spec.data[".rodata.t_action"]
+    closed = replace(table, data=struct.pack("<4I", 0, CLOSED, CLOSED, CLOSED))
+    other = replace(spec, data={**spec.data, table.name: closed})
+    with net.at_gateway():
+        gate = make(net, gate_name, spec)
+        gate.set_devices([ALICE])
+        make(net, gate_name, other)
+        assert gate.status().generation == 2
+        assert not net.from_device()
+        make(net, gate_name, other)
+        assert gate.status().generation == 2
 
 
 def test_a_gate_is_not_moved_by_accident(net, gate_name, build) -> None:
