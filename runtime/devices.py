@@ -11,7 +11,8 @@ import ctypes
 import ipaddress
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Protocol
@@ -288,6 +289,38 @@ class DeviceTable:
     def _free_slots(self, kept: Collection[int]) -> Iterator[int]:
         taken = self._filled_slots() | set(kept)
         return (slot for slot in range(1, self._shared.slots) if slot not in taken)
+
+
+class Devices(Mapping[Address | str, RecordValue]):
+    """The devices of a gate by any of their addresses; a value is the device's record
+    (records.DEVICE). KeyError for an address that no device has."""
+
+    def __init__(self, locked: Callable[[], AbstractContextManager[SharedMaps]]) -> None:
+        self._locked = locked
+
+    def __getitem__(self, address: Address | str) -> RecordValue:
+        try:
+            return self.find(address).record
+        except DeviceError as error:
+            raise KeyError(str(error)) from None
+
+    def __iter__(self) -> Iterator[Address]:
+        with self._locked() as shared:
+            return iter(sorted(DeviceTable(shared).slots(), key=_order))
+
+    def __len__(self) -> int:
+        with self._locked() as shared:
+            return len(DeviceTable(shared).slots())
+
+    def find(self, address: Address | str) -> Device:
+        """The device that has this address; DeviceError."""
+        with self._locked() as shared:
+            return DeviceTable(shared).find(address)
+
+    def list(self) -> list[Device]:
+        """All devices, by address."""
+        with self._locked() as shared:
+            return DeviceTable(shared).list()
 
 
 def wait_for_programs() -> None:

@@ -10,14 +10,13 @@ and never goes stale: several processes may use one gate. Changes hold the gate'
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from wardgate.runtime import attach
 from wardgate.runtime.attach import Attachment, Refusal, Rung
-from wardgate.runtime.codec import RecordValue
-from wardgate.runtime.devices import Address, Device, DeviceError, DeviceSpec, DeviceTable, check_devices
+from wardgate.runtime.devices import Devices, DeviceSpec, DeviceTable, check_devices
 from wardgate.runtime.elf import read_artefact
 from wardgate.runtime.events import DropEvent, EventReader
 from wardgate.runtime.generation import (
@@ -41,45 +40,13 @@ _FEWEST_SLOTS = 2
 _MOST_SLOTS = 1 << 24
 
 
-class Devices(Mapping[Address | str, RecordValue]):
-    """The devices of a gate by any of their addresses; a value is the device's record
-    (records.DEVICE). KeyError for an address that no device has."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-
-    def __getitem__(self, address: Address | str) -> RecordValue:
-        try:
-            return self.find(address).record
-        except DeviceError as error:
-            raise KeyError(str(error)) from None
-
-    def __iter__(self) -> Iterator[Address]:
-        with self._gate._locked() as shared:
-            return iter(sorted(DeviceTable(shared).slots(), key=lambda a: (a.version, int(a))))
-
-    def __len__(self) -> int:
-        with self._gate._locked() as shared:
-            return len(DeviceTable(shared).slots())
-
-    def find(self, address: Address | str) -> Device:
-        """The device that has this address; DeviceError."""
-        with self._gate._locked() as shared:
-            return DeviceTable(shared).find(address)
-
-    def list(self) -> list[Device]:
-        """All devices, by address."""
-        with self._gate._locked() as shared:
-            return DeviceTable(shared).list()
-
-
 class Gate:
     """A gate by its name. Made by `create_or_adopt` or `open`."""
 
     def __init__(self, name: str) -> None:
         self.name = check_name(name)
         self._pins = GatePins(name)
-        self.devices = Devices(self)
+        self.devices = Devices(self._locked)
         self.sessions = Sessions(self._locked)
 
     @classmethod
