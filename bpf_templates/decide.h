@@ -46,6 +46,7 @@ INLINE struct device *device_of(const struct packet *p, u32 direction, struct su
 INLINE u32 consider(struct outcome *o, const struct subject *s, struct device *device, const struct view *v,
 		    u32 inbound, u32 initiates)
 {
+	u32 row = s->class;
 	u32 service, decision, reason;
 	struct flow_key key;
 	struct flow *flow = NULL;
@@ -65,7 +66,11 @@ INLINE u32 consider(struct outcome *o, const struct subject *s, struct device *d
 			return v->kind & UNKNOWN_PORTS ? REASON_FRAGMENT : REASON_NO_FLOW;
 		}
 	}
-	o->bucket = bucket_of(inbound ? INBOUND_ROW + s->class : s->class, destination(&v->remote, s->version));
+#if INBOUND
+	if (inbound)
+		row += INBOUND_ROW;
+#endif
+	o->bucket = bucket_of(row, destination(&v->remote, s->version));
 	if (!o->bucket)
 		return REASON_NO_BUCKET;
 	if (v->kind & UNKNOWN_PORTS)

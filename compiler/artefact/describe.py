@@ -11,6 +11,7 @@ from wardgate.compiler.language.model import Policy
 from wardgate.compiler.lowering.classes import DEFAULT_CLASS
 from wardgate.compiler.lowering.lowered import Lowered
 from wardgate.runtime.layout import maps
+from wardgate.runtime.layout.features import ARTEFACT_FEATURES
 from wardgate.runtime.layout.manifest import (
     FORMAT_VERSION,
     Bucket,
@@ -22,17 +23,6 @@ from wardgate.runtime.layout.manifest import (
     Table,
     TunnelIndex,
 )
-
-FEATURES = (
-    "btf",
-    "bounded loops",
-    "frozen tables",
-    "global functions with memory arguments",
-    "mmapable arrays",
-    "ring buffer",
-    "bpf_ktime_get_boot_ns",
-)
-"""What a kernel must have for any artefact; Linux 5.13 has all."""
 
 _PROGRAMS = (
     ProgramUse(maps.PROGRAM_INGRESS, "tc", "tc"),
@@ -97,6 +87,6 @@ def describe(lowered: Lowered, tools: Mapping[str, str]) -> Manifest:
         parameters=lowered.parameters,
         maps=tuple(MapUse(layout.name, layout.scope.value, entries) for layout, entries in map_uses(lowered)),
         programs=_PROGRAMS,
-        features=FEATURES,
+        features=ARTEFACT_FEATURES,
         tools=tools,
     )

@@ -98,8 +98,8 @@ def _join(sections: list[str]) -> str:
 
 def _comment(text: str) -> str:
     """Policy text that cannot end the comment it stands in, nor continue a line."""
-    printable = "".join(c if c.isprintable() else "?" for c in text)
-    return re.sub(r"\*/", "* /", printable).replace("/*", "/ *").replace("\\", "\\ ").replace("??", "? ?")
+    plain = "".join(c if c.isprintable() and c != "\\" else "." for c in text)
+    return re.sub(r"\?(?=\?)", "? ", plain.replace("*/", "* /").replace("/*", "/ *"))
 
 
 def quoted(name: str) -> str:
