@@ -37,9 +37,7 @@ def test_a_bucket_of_any_size(rules: int) -> None:
     with KernelEngine(artefact.data) as kernel:
         for port in sorted(ports):
             for authed in (False, True):
-                query = Query(
-                    "alice", "10.0.0.9", f"{port}/tcp", authed, Packet(IPv4Address("10.0.0.9"), TCP, port)
-                )
+                query = Query.parse("alice", "10.0.0.9", f"{port}/tcp", authed=authed)
                 expected = reference.answer(query)
                 verdict = (
                     "deny" if port > rules or port % 7 == 0 else "mfa" if port % 3 == 0 else "allow"
