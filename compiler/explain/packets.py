@@ -155,7 +155,7 @@ def ipv4(
     options += bytes(-len(options) % 4)
     if len(options) > 40 or fragment_offset % 8:
         raise PacketError("IPv4 options are 40 bytes at most, fragment offsets multiples of 8")
-    pair = IPv4Address(source).packed + IPv4Address(destination).packed
+    pair = _address(source, 4).packed + _address(destination, 4).packed
     if not fragment_offset and not flags & MORE_FRAGMENTS:
         payload = _with_checksum(pair + struct.pack("!xBH", protocol, len(payload)), protocol, payload)
     length = 20 + len(options) + len(payload)
@@ -222,7 +222,7 @@ def ipv6(
     flow_label: int = 0,
 ) -> bytes:
     """An IPv6 packet; `next_header` is the protocol of `payload`, after all `extensions`."""
-    pair = IPv6Address(source).packed + IPv6Address(destination).packed
+    pair = _address(source, 6).packed + _address(destination, 6).packed
     if not any(e.number == FRAGMENT and struct.unpack_from("!H", e.body, 1)[0] & 0xFFF9 for e in extensions):
         payload = _with_checksum(
             pair + struct.pack("!IxxxB", len(payload), next_header), next_header, payload
@@ -238,12 +238,10 @@ def ipv6(
 
 def ip(source: Address | str, destination: Address | str, protocol: int, payload: bytes = b"") -> bytes:
     """An IP packet of the family of its addresses, which must be one family."""
-    first, second = ip_address(source), ip_address(destination)
-    if isinstance(first, IPv4Address) and isinstance(second, IPv4Address):
-        return ipv4(first, second, protocol, payload)
-    if isinstance(first, IPv6Address) and isinstance(second, IPv6Address):
-        return ipv6(first, second, protocol, payload)
-    raise PacketError(f"no packet goes from {first} to {second}: they are of different families")
+    first = _address(source)
+    if first.version == 4:
+        return ipv4(first, destination, protocol, payload)
+    return ipv6(first, destination, protocol, payload)
 
 
 def ethernet(
@@ -274,7 +272,7 @@ def opening(
     A SYN, a datagram, an INIT, an echo request of the addresses' family, and for any other protocol
     a packet with 16 bytes of payload.
     """
-    wide = isinstance(ip_address(destination), IPv6Address)
+    wide = _address(destination).version == 6
     if protocol in (TCP, UDP, SCTP):
         if port is None:
             raise PacketError(f"protocol {protocol} needs a port")
@@ -381,6 +379,13 @@ def fragments(packet: bytes, size: int, *, identification: int = 0x1234) -> list
 def truncations(packet: bytes) -> Iterable[bytes]:
     """Every proper prefix of `packet`, the empty one too."""
     return (packet[:length] for length in range(len(packet)))
+
+
+def _address(value: Address | str, version: int | None = None) -> Address:
+    address = ip_address(value) if isinstance(value, str) else value
+    if version not in (None, address.version):
+        raise PacketError(f"{address} is no IPv{version} address, which both of a packet must be")
+    return address
 
 
 def _with_checksum(pseudo_header: bytes, protocol: int, payload: bytes) -> bytes:

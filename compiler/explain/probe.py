@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Final
 
 from wardgate.compiler.explain import packets
 from wardgate.compiler.explain.answer import Answer, RuleReference
 from wardgate.compiler.explain.query import Query
-from wardgate.compiler.language.model import Address
+from wardgate.compiler.language.model import Address, Prefix
 from wardgate.runtime.layout import maps
 from wardgate.runtime.layout.codes import Reason, Verdict
 from wardgate.runtime.layout.manifest import Manifest
@@ -73,8 +74,7 @@ def address_key(address: Address) -> bytes:
 
 def device_address(tunnel: tuple[str, ...], remote: Address) -> Address:
     """An address for the device: of a tunnel prefix of the remote's family, but not the remote's."""
-    for text in tunnel:
-        prefix = ip_network(text)
+    for prefix in _prefixes(tunnel):
         if prefix.version != remote.version:
             continue
         for offset in range(1, min(prefix.num_addresses, 3)):
@@ -83,6 +83,11 @@ def device_address(tunnel: tuple[str, ...], remote: Address) -> Address:
         if prefix[0] != remote:
             return prefix[0]
     return next(other for other in _OUTSIDE if other.version == remote.version and other != remote)
+
+
+@lru_cache(maxsize=16)
+def _prefixes(tunnel: tuple[str, ...]) -> tuple[Prefix, ...]:
+    return tuple(ip_network(text) for text in tunnel)
 
 
 def tunnel_offset(manifest: Manifest, address: Address) -> int | None:

@@ -145,7 +145,7 @@ class Machine:
                 raise
             raise fault from error
         finally:
-            self.memory.frames.clear()
+            self.memory.clear_frames()
         return Result(
             arithmetic.signed(r0, 32), self._events(), self._globals["steps"], self._finish_packet()
         )
@@ -237,8 +237,8 @@ class Machine:
 
     def _enter(self) -> None:
         state = self._globals
-        state["r10"] = self.memory.push_frame()
-        state["frame"], state["written"] = self.memory.frames[-1].data, self.memory.frames[-1].written
+        state["r10"], frame = self.memory.push_frame()
+        state["frame"], state["written"] = frame.data, frame.written
         for name in ("r6", "r7", "r8", "r9"):
             state[name] = UNSET
 

@@ -52,7 +52,7 @@ class Memory:
     def __init__(self) -> None:
         self.regions: dict[int, bytes | bytearray] = {}
         self.names: dict[int, str] = {}
-        self.frames: list[Frame] = []
+        self._frames: dict[int, Frame] = {}
         self.context = bytearray()
         self.pointers: Mapping[int, int] = {}
         self._next = 2
@@ -67,16 +67,22 @@ class Memory:
         """Take away the region at `address`: pointers into it fault from now on."""
         del self.regions[address >> SHIFT], self.names[address >> SHIFT]
 
-    def push_frame(self) -> int:
-        """A fresh stack frame; its r10, which is the address after its last byte."""
-        if len(self.frames) == MAX_FRAMES:
+    def push_frame(self) -> tuple[int, Frame]:
+        """A fresh stack frame; its r10, which is the address after its last byte, and itself."""
+        depth = len(self._frames)
+        if depth == MAX_FRAMES:
             raise AccessError(f"more than {MAX_FRAMES} nested calls")
-        self.frames.append(Frame())
-        return (_FRAME_REGION + 2 * (len(self.frames) - 1) << SHIFT) + STACK_SIZE
+        region = _FRAME_REGION + 2 * depth
+        self._frames[region] = frame = Frame()
+        return (region << SHIFT) + STACK_SIZE, frame
 
     def pop_frame(self) -> None:
         """Leave the newest frame: pointers into it fault from now on."""
-        self.frames.pop()
+        self._frames.popitem()
+
+    def clear_frames(self) -> None:
+        """Leave all frames."""
+        self._frames.clear()
 
     def name(self, address: int) -> str:
         """The region that `address` lies in, in words."""
@@ -86,8 +92,12 @@ class Memory:
 
     def load(self, address: int, size: int) -> int:
         """Unsigned integer of `size` bytes at `address`, in any region."""
-        if address >> SHIFT == _CONTEXT_REGION and size == 4:
-            pointer = self.pointers.get(address & OFFSET_MASK)
+        region, start = address >> SHIFT, address & OFFSET_MASK
+        frame = self._frames.get(region)
+        if frame is not None and frame.written[start : start + size] == VALID[size]:
+            return int(LOADS[size].unpack_from(frame.data, start)[0])
+        if region == _CONTEXT_REGION and size == 4:
+            pointer = self.pointers.get(start)
             if pointer is not None:
                 return pointer
         return int.from_bytes(self.read(address, size), "little")
@@ -134,7 +144,7 @@ class Memory:
         region = address >> SHIFT
         if region == _CONTEXT_REGION:
             return self.context, None
-        index, between = divmod(region - _FRAME_REGION, 2)
-        if between or index >= len(self.frames):
+        frame = self._frames.get(region)
+        if frame is None:
             raise AccessError(f"address {address:#x} is in no region")
-        return self.frames[index].data, self.frames[index]
+        return frame.data, frame

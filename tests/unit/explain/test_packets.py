@@ -128,7 +128,7 @@ def test_error_quotes_the_packet(pair: tuple[str, str]) -> None:
 
 
 def test_families_do_not_mix() -> None:
-    with pytest.raises(packets.PacketError, match="different families"):
+    with pytest.raises(packets.PacketError, match="no IPv4 address"):
         packets.opening(V4[0], V6[1], TCP, 1)
 
 
