@@ -160,7 +160,7 @@ def _ports_of(word: str) -> list[str]:
 
 def queries(policy: RandomPolicy, seed: int, count: int) -> Iterator[Query]:
     """`count` queries, the same for the same seed; each is asked in both session states."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     for _ in range(count // 2):
         remote = _remote(policy, chance)
         service = _service(policy, chance, remote.version)
