@@ -1,0 +1,138 @@
+"""What a decision costs over an empty program: a policy of 10 rules and one of 10,000, side by side.
+
+    python -m benchmarks.decision_cost [--devices 10000] [--rounds 40] [--json]
+
+Prints a table, in ns a packet, of TCP segments that pass gate_ingress (tc). `allow` are packets that an allow
+rule lets pass, `mfa` those for which the session is looked at too, `mixed` both as the policy has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from wardgate.compiler.compile import compile_policy
+from wardgate.runtime.layout.codes import Verdict
+
+from benchmarks.measured_gate import MeasuredGate
+from benchmarks.policies import GeneratedPolicy, Shape, generate
+from benchmarks.programs import build, load
+from benchmarks.replay import Replay, ReplayError
+from benchmarks.sampling import added, interleave
+from benchmarks.traces import Trace, TraceMaker
+
+RULES = (10, 10_000)
+DISTINCT = (1, 256, 4_096)
+KINDS = {
+    "allow": frozenset({Verdict.ALLOW}),
+    "mfa": frozenset({Verdict.MFA}),
+    "mixed": frozenset({Verdict.ALLOW, Verdict.MFA}),
+}
+REPEAT = 20_000
+CHECKED = 300
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--devices", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=40, help="short runs of each")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    results = measure(arguments.devices, arguments.rounds)
+    print(json.dumps(results, indent=1) if arguments.json else table(results))
+    return 0
+
+
+def measure(devices: int, rounds: int) -> dict[str, Any]:
+    """All cells; see `table`."""
+    compiled, cells = {}, []
+    with ExitStack() as stack:
+        gates: dict[int, tuple[MeasuredGate, GeneratedPolicy]] = {}
+        for rules in RULES:
+            generated = generate(Shape.of_rules(rules))
+            artefact, seconds = compile_text(generated)
+            compiled[rules] = {"seconds": seconds, "bytes": len(artefact)}
+            gate = stack.enter_context(MeasuredGate(artefact, generated.users, devices))
+            gates[rules] = (gate, generated)
+        empty = stack.enter_context(load(build("competitors/empty.c", {"XDP": 0}))).programs["decide"]
+        for version in (4, 6):
+            for kind, verdicts in KINDS.items():
+                for distinct in DISTINCT:
+                    cells += _cell(gates, empty, devices, version, kind, verdicts, distinct, rounds)
+    return {"devices": devices, "compiled": compiled, "cells": cells}
+
+
+def compile_text(generated: GeneratedPolicy) -> tuple[bytes, float]:
+    """The artefact of a policy, and the seconds from its file on disk to it."""
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "policy.json")
+        path.write_text(generated.text, encoding="utf-8")
+        start = time.perf_counter()
+        data = compile_policy(path).data
+        return data, time.perf_counter() - start
+
+
+def _cell(gates, empty, devices, version, kind, verdicts, distinct, rounds) -> list[dict[str, Any]]:
+    found = []
+    with ExitStack() as stack:
+        runs = {}
+        for rules, (gate, generated) in gates.items():
+            trace: Trace = TraceMaker(generated, devices).draw(version, distinct, verdicts=verdicts)
+            replay = stack.enter_context(Replay(trace))
+            _check(replay, gate)
+            runs[f"empty {rules}"] = partial(_run, replay, empty)
+            runs[f"gate {rules}"] = partial(_run, replay, gate.program)
+        samples = interleave(runs, rounds)
+        for rules in gates:
+            pair = {name: samples[f"{name} {rules}"] for name in ("empty", "gate")}
+            summary = added(pair, "empty")["gate"]
+            cell = {"rules": rules, "version": version, "kind": kind, "distinct": distinct}
+            found.append({**cell, "ns": summary.to_json(), "empty_ns": min(pair["empty"])})
+    return found
+
+
+def _run(replay: Replay, program) -> float:
+    # Once through what the others pushed out of the caches, then the run that counts.
+    replay.run(program, min(REPEAT, 2 * len(replay.trace.tuples)))
+    return replay.run(program, REPEAT)
+
+
+def _check(replay: Replay, gate: MeasuredGate) -> None:
+    if not all(replay.verdicts(gate.program, min(CHECKED, len(replay.trace.tuples)))):
+        raise ReplayError("the gate drops a packet that the policy lets pass")
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results for people."""
+    lines = [
+        f"Added over an empty program, ns a TCP segment: median (least, spread); {results['devices']} devices"
+    ]
+    lines.append(f"{'':28}" + "".join(f"{rules:>9,} rules     " for rules in RULES))
+    by_place = {(c["version"], c["kind"], c["distinct"], c["rules"]): c["ns"] for c in results["cells"]}
+    for version in (4, 6):
+        for kind in KINDS:
+            for distinct in DISTINCT:
+                label = f"IPv{version} {kind:6}{distinct:>6,} tuples"
+                cells = []
+                for rules in RULES:
+                    ns = by_place[version, kind, distinct, rules]
+                    cells.append(f"{ns['median']:7.1f} ({ns['minimum']:.0f}, {ns['spread']:.1f})".ljust(20))
+                lines.append(f"{label:28}{''.join(cells)}")
+    for rules, figures in results["compiled"].items():
+        lines.append(
+            f"{rules:,} rules: compiled in {figures['seconds']:.2f} s to {figures['bytes'] / 1024:,.0f} KiB"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

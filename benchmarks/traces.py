@@ -1,0 +1,173 @@
+"""Traces: the packets that a benchmark replays, each of them one that the policy lets pass.
+
+A tuple is (device, remote address, source port, destination port). Devices, of which each has a user
+of its own in one of the policy classes, have addresses one after another, as a gateway hands them out.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import accumulate
+from typing import Final, Literal
+
+from wardgate.compiler.language.model import TCP, Everything, Packet, Policy, Ports, Rule
+from wardgate.compiler.semantics.effective import UserClass, user_classes
+from wardgate.compiler.semantics.evaluator import Evaluator
+from wardgate.compiler.semantics.reference import Session
+from wardgate.runtime.layout.codes import Verdict
+
+from benchmarks.policies import TUNNEL4, TUNNEL6, GeneratedPolicy
+
+Order = Literal["uniform", "zipf"]
+ORDERS: Final[tuple[Order, ...]] = ("uniform", "zipf")
+
+_EVERY_PASS: Final = frozenset({Verdict.ALLOW, Verdict.MFA})
+_FRUITLESS: Final = 20_000
+
+
+class TraceError(Exception):
+    """The policy lets nothing pass of what the trace shall have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuple:
+    """One packet: `device` counts from 0, ports are numbers."""
+
+    device: int
+    remote: int
+    source_port: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Tuples of one IP version and protocol, in the order of replay."""
+
+    version: int
+    protocol: int
+    tuples: tuple[Tuple, ...]
+
+    def records(self) -> bytes:
+        """The tuples as `struct tuple` of replay.c has them: addresses and ports in network order."""
+        if self.version == 4:
+            base = int(TUNNEL4.network_address) + 1
+            pack = struct.Struct(">IIHHI").pack
+            return b"".join(pack(base + t.device, t.remote, t.source_port, t.port, 0) for t in self.tuples)
+        head = TUNNEL6.network_address.packed[:8]
+        tail = struct.Struct(">Q16sHHI").pack
+        return b"".join(
+            head + tail(t.device + 1, t.remote.to_bytes(16, "big"), t.source_port, t.port, 0)
+            for t in self.tuples
+        )
+
+
+def device_address(version: int, device: int) -> IPv4Address | IPv6Address:
+    """The tunnel address of a device."""
+    return (TUNNEL4 if version == 4 else TUNNEL6)[device + 1]
+
+
+def class_of(device: int, users: Sequence[str]) -> str:
+    """The user, named by the policy, whose policy class the device's user has."""
+    return users[device % len(users)]
+
+
+class TraceMaker:
+    """Draws traces for a policy and a number of devices."""
+
+    def __init__(self, generated: GeneratedPolicy, devices: int, seed: int = 1) -> None:
+        self._users = generated.users
+        self._devices = devices
+        self._random = random.Random(seed)  # noqa: S311 - the same numbers each time are what is wanted
+        self._evaluator = Evaluator(generated.policy)
+        self._drawable = _Drawable(generated.policy)
+
+    def draw(
+        self,
+        version: int,
+        distinct: int,
+        order: Order = "uniform",
+        *,
+        protocol: int = TCP,
+        verdicts: frozenset[Verdict] = _EVERY_PASS,
+    ) -> Trace:
+        """A trace of `distinct` tuples, as long. `uniform`: each once, in random order. `zipf`: drawn
+        with weights that fall as 1/rank, so that some come often and some may not come at all.
+
+        TraceError where the policy has no such packets.
+        """
+        tuples = self._distinct(version, distinct, protocol, verdicts)
+        if order == "zipf":
+            weights = list(accumulate(1 / rank for rank in range(1, len(tuples) + 1)))
+            tuples = self._random.choices(tuples, cum_weights=weights, k=len(tuples))
+        return Trace(version, protocol, tuple(tuples))
+
+    def _distinct(self, version: int, count: int, protocol: int, verdicts: frozenset[Verdict]) -> list[Tuple]:
+        found: dict[Tuple, None] = {}
+        fruitless = 0
+        while len(found) < count:
+            drawn = self._draw_one(version, protocol, verdicts)
+            if drawn is None or drawn in found:
+                fruitless += 1
+                if fruitless > _FRUITLESS + 100 * len(found):
+                    raise TraceError(f"the policy has no {count} distinct packets of this kind to pass")
+            else:
+                found[drawn] = None
+        return list(found)
+
+    def _draw_one(self, version: int, protocol: int, verdicts: frozenset[Verdict]) -> Tuple | None:
+        random_ = self._random
+        device = random_.randrange(self._devices)
+        user = class_of(device, self._users)
+        rules = self._drawable.rules(user, version, protocol)
+        if not rules:
+            return None
+        prefix, low, high = rules[random_.randrange(len(rules))]
+        first = int(prefix.network_address)
+        remote = first + random_.randrange(min(prefix.num_addresses, 1 << 16))
+        port = random_.randint(low, high)
+        packet = Packet(_address(version, remote), protocol, port)
+        if self._evaluator.evaluate(user, packet, Session.AUTHORISED).verdict not in verdicts:
+            return None
+        return Tuple(device, remote, random_.randint(32_768, 60_999), port)
+
+
+def _address(version: int, value: int) -> IPv4Address | IPv6Address:
+    return ip_address(value) if version == 4 else IPv6Address(value)
+
+
+class _Drawable:
+    """What each class's rules cover, as (prefix, lowest port, highest port)."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._classes = user_classes(policy)
+        self._kept: dict[tuple[int, int, int], list] = {}
+
+    def rules(self, user: str, version: int, protocol: int) -> list:
+        key = (self._classes.index(user), version, protocol)
+        if key not in self._kept:
+            self._kept[key] = _covered(self._classes.classes[key[0]], version, protocol)
+        return self._kept[key]
+
+
+def _covered(users: UserClass, version: int, protocol: int) -> list:
+    return [
+        (prefix, max(low, 1), high)
+        for rule in users.outbound
+        for prefix in rule.destinations
+        if prefix.version == version
+        for low, high in _ports(rule, protocol)
+    ]
+
+
+def _ports(rule: Rule, protocol: int) -> list[tuple[int, int]]:
+    found = []
+    for form in rule.services:
+        if isinstance(form, Everything):
+            found.append((1, 65_535))
+        elif isinstance(form, Ports) and protocol in form.protocols:
+            found.append((form.low, form.high))
+    return found
