@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, fields
+from typing import Any
+
+from wardgate.runtime.layout import typed_json
 
 FORMAT_VERSION = 1
 
@@ -125,7 +127,8 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Canonical bytes: sorted keys, no spaces, UTF-8."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        text = json.dumps(self, default=_as_object, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return text.encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Manifest:
@@ -142,7 +145,10 @@ class Manifest:
                 f"manifest has format {version!r}, this runtime knows {FORMAT_VERSION}; "
                 "compile the policy with a matching release"
             )
-        manifest = _build(cls, document, "manifest")
+        try:
+            manifest = typed_json.read(cls, document)
+        except typed_json.MismatchError as error:
+            raise ManifestError(f"manifest{error}") from None
         manifest._check_references()
         return manifest
 
@@ -159,34 +165,8 @@ class Manifest:
                 raise ManifestError(f"manifest.subjects: {user!r} has class {number} of {self.classes}")
 
 
-T = TypeVar("T")
-
-
-def _build(cls: type[T], document: Any, place: str) -> T:
-    if not isinstance(document, dict):
-        raise ManifestError(f"{place} is not an object")
-    hints = get_type_hints(cls)
-    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
-    missing, unknown = sorted(set(names) - set(document)), sorted(set(document) - set(names))
-    if missing or unknown:
-        raise ManifestError(f"{place}: missing {missing}, unknown {unknown}")
-    return cls(**{name: _value(hints[name], document[name], f"{place}.{name}") for name in names})
-
-
-def _value(hint: Any, value: Any, place: str) -> Any:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ManifestError(f"{place} is not a list")
-        return tuple(_value(arguments[0], item, f"{place}[{i}]") for i, item in enumerate(value))
-    if origin is Mapping:
-        if not isinstance(value, dict):
-            raise ManifestError(f"{place} is not an object")
-        return {key: _value(arguments[1], item, f"{place}.{key}") for key, item in value.items()}
-    if type(None) in arguments:
-        return None if value is None else _value(arguments[0], value, place)
-    if hint in (int, str, bool):
-        if type(value) is not hint or (hint is int and not 0 <= value < 1 << 64):
-            raise ManifestError(f"{place} is not a valid {hint.__name__}")
-        return value
-    return _build(hint, value, place)
+def _as_object(value: Any) -> dict[str, Any]:
+    """A part of a manifest as JSON has it (dataclasses.asdict copies each string and number as well)."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return {field.name: getattr(value, field.name) for field in fields(value)}
