@@ -10,20 +10,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 from wardgate.compiler.compile import compile_policy
 from wardgate.runtime.layout.codes import Verdict
+from wardgate.runtime.program import Program
 
 from benchmarks.measured_gate import MeasuredGate
 from benchmarks.policies import GeneratedPolicy, Shape, generate
 from benchmarks.programs import build, load
 from benchmarks.replay import Replay, ReplayError
-from benchmarks.sampling import added, interleave
+from benchmarks.sampling import Summary, added, interleave
 from benchmarks.traces import Trace, TraceMaker
 
 RULES = (10, 10_000)
@@ -33,8 +39,10 @@ KINDS = {
     "mfa": frozenset({Verdict.MFA}),
     "mixed": frozenset({Verdict.ALLOW, Verdict.MFA}),
 }
-REPEAT = 20_000
+REPEAT = 10_000
+"""Packets in a run: a few milliseconds, so that most runs are not interrupted."""
 CHECKED = 300
+CPU = max(os.sched_getaffinity(0))
 
 
 def main() -> int:
@@ -52,27 +60,31 @@ def main() -> int:
 def measure(devices: int, rounds: int) -> dict[str, Any]:
     """All cells; see `table`."""
     compiled, cells = {}, []
+    # A change of the CPU in the middle of a run would be a change of caches.
+    os.sched_setaffinity(0, {CPU})
     with ExitStack() as stack:
-        gates: dict[int, tuple[MeasuredGate, GeneratedPolicy]] = {}
+        gates: dict[int, tuple[MeasuredGate, TraceMaker]] = {}
         for rules in RULES:
             generated = generate(Shape.of_rules(rules))
-            artefact, seconds = compile_text(generated)
+            artefact, seconds = timed_compile(generated)
             compiled[rules] = {"seconds": seconds, "bytes": len(artefact)}
             gate = stack.enter_context(MeasuredGate(artefact, generated.users, devices))
-            gates[rules] = (gate, generated)
+            gates[rules] = (gate, TraceMaker(generated, devices))
         empty = stack.enter_context(load(build("competitors/empty.c", {"XDP": 0}))).programs["decide"]
-        for version in (4, 6):
-            for kind, verdicts in KINDS.items():
-                for distinct in DISTINCT:
-                    cells += _cell(gates, empty, devices, version, kind, verdicts, distinct, rounds)
+        for version, kind, distinct in product((4, 6), KINDS, DISTINCT):
+            traces = {
+                rules: (gate, maker.draw(version, distinct, verdicts=KINDS[kind]))
+                for rules, (gate, maker) in gates.items()
+            }
+            for rules, found in _side_by_side(traces, empty, rounds).items():
+                cells.append(
+                    {"rules": rules, "version": version, "kind": kind, "distinct": distinct, **found}
+                )
     return {"devices": devices, "compiled": compiled, "cells": cells}
 
 
-def compile_text(generated: GeneratedPolicy) -> tuple[bytes, float]:
+def timed_compile(generated: GeneratedPolicy) -> tuple[bytes, float]:
     """The artefact of a policy, and the seconds from its file on disk to it."""
-    import tempfile
-    from pathlib import Path
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "policy.json")
         path.write_text(generated.text, encoding="utf-8")
@@ -81,34 +93,30 @@ def compile_text(generated: GeneratedPolicy) -> tuple[bytes, float]:
         return data, time.perf_counter() - start
 
 
-def _cell(gates, empty, devices, version, kind, verdicts, distinct, rounds) -> list[dict[str, Any]]:
-    found = []
+def _side_by_side(
+    traces: Mapping[int, tuple[MeasuredGate, Trace]], empty: Program, rounds: int
+) -> dict[int, dict[str, Any]]:
     with ExitStack() as stack:
         runs = {}
-        for rules, (gate, generated) in gates.items():
-            trace: Trace = TraceMaker(generated, devices).draw(version, distinct, verdicts=verdicts)
+        for rules, (gate, trace) in traces.items():
             replay = stack.enter_context(Replay(trace))
-            _check(replay, gate)
-            runs[f"empty {rules}"] = partial(_run, replay, empty)
-            runs[f"gate {rules}"] = partial(_run, replay, gate.program)
+            if not all(replay.verdicts(gate.program, min(CHECKED, len(trace.tuples)))):
+                raise ReplayError("the gate drops a packet that the policy lets pass")
+            runs["empty", rules] = partial(_run, replay, empty)
+            runs["gate", rules] = partial(_run, replay, gate.program)
         samples = interleave(runs, rounds)
-        for rules in gates:
-            pair = {name: samples[f"{name} {rules}"] for name in ("empty", "gate")}
-            summary = added(pair, "empty")["gate"]
-            cell = {"rules": rules, "version": version, "kind": kind, "distinct": distinct}
-            found.append({**cell, "ns": summary.to_json(), "empty_ns": min(pair["empty"])})
+    found = {}
+    for rules in traces:
+        pair = {name: samples[name, rules] for name in ("empty", "gate")}
+        cost = added(pair, "empty")["gate"]
+        found[rules] = {"ns": cost.to_json(), "empty_ns": Summary.of(pair["empty"]).to_json()}
     return found
 
 
-def _run(replay: Replay, program) -> float:
-    # Once through what the others pushed out of the caches, then the run that counts.
-    replay.run(program, min(REPEAT, 2 * len(replay.trace.tuples)))
+def _run(replay: Replay, program: Program) -> float:
+    # Once through, for the caches that the others used since, then the run that counts.
+    replay.run(program, len(replay.trace.tuples))
     return replay.run(program, REPEAT)
-
-
-def _check(replay: Replay, gate: MeasuredGate) -> None:
-    if not all(replay.verdicts(gate.program, min(CHECKED, len(replay.trace.tuples)))):
-        raise ReplayError("the gate drops a packet that the policy lets pass")
 
 
 def table(results: dict[str, Any]) -> str:

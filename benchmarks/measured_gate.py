@@ -70,8 +70,7 @@ class MeasuredGate:
                 for slot in slots
             ),
         )
-        class_numbers = [self.manifest.class_of(user) for user in users]
-        by_name = {user: number for user, number in zip(users, class_numbers, strict=True)}
+        by_name = {user: self.manifest.class_of(user) for user in users}
         fill_array(
             maps["subject_class"],
             bytes(4) + b"".join(struct.pack("<I", by_name[class_of(d, users)]) for d in range(devices)),

@@ -5,11 +5,11 @@ measures the whole way from text to verdict. The same shape gives the same docum
 
 What is drawn, and from what:
 
-- Prefixes lie in sites (a /16 of 10.0.0.0/8, a /48 of fd00::/8). Most are single hosts and their subnets, a few
-  are whole sites or more, so that prefixes nest as they do where a subnet rule has exceptions.
+- Prefixes lie in sites (a /16 of 10.0.0.0/8, a /48 of fd00::/8). Most are single hosts and their subnets,
+  a few are whole sites or more, so that prefixes nest as they do where a subnet rule has exceptions.
 - Everyone has an intranet host (allow, web) and a subnet (mfa, ssh) of each version, so that no policy is
-  without either. Any other rule is a group's, now and then everyone's; groups own rules unevenly, with weights
-  that fall as 1/sqrt(rank).
+  without either. Any other rule is a group's, now and then everyone's; groups own rules unevenly, with
+  weights that fall as 1/sqrt(rank).
 - Every prefix has a rule at least; what rules are left go to prefixes by popularity, as 1/rank.
 - Services: a few well-known ports make up most, ranges and whole protocols the rest.
 - Actions: 70% allow, 20% mfa, 10% deny, the shares of the ClassBench conversion.

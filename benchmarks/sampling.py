@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Of a number of runs: the least, the median, the quartiles and the greatest, in the runs' unit."""
+    """Of a number of runs: the least, the quartiles with the median, and the greatest, in their unit."""
 
     runs: int
     minimum: float
@@ -38,11 +39,14 @@ class Summary:
         return {**asdict(self), "spread": self.spread}
 
 
-def interleave(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+Name = TypeVar("Name", bound=Hashable)
+
+
+def interleave(contestants: Mapping[Name, Callable[[], float]], rounds: int) -> dict[Name, list[float]]:
     """Call each contestant once a round, in an order that turns by one each round, so that neither a
     slow spell of the machine nor a place behind the same other one falls to one of them alone."""
     names = list(contestants)
-    samples: dict[str, list[float]] = {name: [] for name in names}
+    samples: dict[Name, list[float]] = {name: [] for name in names}
     for number in range(rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
@@ -50,11 +54,17 @@ def interleave(contestants: Mapping[str, Callable[[], float]], rounds: int) -> d
     return samples
 
 
-def added(samples: Mapping[str, Sequence[float]], baseline: str) -> dict[str, Summary]:
-    """What each contestant costs above the baseline, run by run within a round."""
+def added(samples: Mapping[Name, Sequence[float]], baseline: Name) -> dict[Name, Summary]:
+    """What each contestant costs above the baseline.
+
+    Median and quartiles are of the differences within a round. The least and the greatest are the
+    difference of the two's own: the least difference would be that of the baseline's slowest run.
+    """
     base = samples[baseline]
-    return {
-        name: Summary.of([mine - theirs for mine, theirs in zip(found, base, strict=True)])
-        for name, found in samples.items()
-        if name != baseline
-    }
+    found = {}
+    for name, own in samples.items():
+        if name == baseline:
+            continue
+        paired = Summary.of([mine - theirs for mine, theirs in zip(own, base, strict=True)])
+        found[name] = replace(paired, minimum=min(own) - min(base), maximum=max(own) - max(base))
+    return found
