@@ -44,11 +44,12 @@ INLINE struct device *device_of(const struct packet *p, u32 direction, struct su
  * only as a reply, and is judged by what the side says of the packets that it replies to: so a reply
  * stops when what it replies to would. */
 INLINE u32 consider(struct outcome *o, const struct subject *s, struct device *device, const struct view *v,
-		    u32 inbound, u32 initiates)
+		    u32 inbound, u32 initiates, int hot)
 {
-	u32 row = s->class;
-	u32 service, decision, reason;
+	struct question question;
+	struct found found;
 	struct flow_key key;
+	u32 reason;
 	struct flow *flow = NULL;
 	u64 now = 0;
 
@@ -66,20 +67,24 @@ INLINE u32 consider(struct outcome *o, const struct subject *s, struct device *d
 			return v->kind & UNKNOWN_PORTS ? REASON_FRAGMENT : REASON_NO_FLOW;
 		}
 	}
+	question = (struct question){
+		.remote = v->remote,
+		.row = s->class,
+		.version = s->version,
+		.protocol = v->protocol,
+		.port = inbound ? v->device_port : v->remote_port,
+		.kind = v->kind,
+	};
 #if INBOUND
 	if (inbound)
-		row += INBOUND_ROW;
+		question.row += INBOUND_ROW;
 #endif
-	o->bucket = bucket_of(row, destination(&v->remote, s->version));
+	found = hot ? look_up(&question) : unpacked(look_up_cold(&question));
+	o->bucket = found.bucket;
 	if (!o->bucket)
 		return REASON_NO_BUCKET;
-	if (v->kind & UNKNOWN_PORTS)
-		service = FRAGMENT_CLASS;
-	else
-		service = service_of(v->protocol, inbound ? v->device_port : v->remote_port);
-	decision = decision_of(o->bucket, service);
-	o->rule = decision >> VERDICT_BITS;
-	o->verdict = decision & VERDICT_MASK;
+	o->rule = found.decision >> VERDICT_BITS;
+	o->verdict = found.decision & VERDICT_MASK;
 	if (o->verdict == VERDICT_ALLOW)
 		reason = REASON_PASS;
 #if MFA

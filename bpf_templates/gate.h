@@ -21,7 +21,7 @@ INLINE int passes_fast(u8 *data, u8 *end, u32 total, u32 direction)
 		return 0;
 	o.slot = s.slot;
 	view_of(&v, &p.outer, direction);
-	if (consider(&o, &s, device, &v, 0, direction == FROM_DEVICE) != REASON_PASS)
+	if (consider(&o, &s, device, &v, 0, direction == FROM_DEVICE, 1) != REASON_PASS)
 		return 0;
 	count_decision(&p, &o, direction, REASON_PASS);
 	if (config.trace)

@@ -15,23 +15,25 @@ INLINE u32 destination4(u32 address)
 }
 #endif
 #if V6_SEARCH
-/* 1 if a >= b, without a branch: a branch for each step of a search would multiply the verifier's paths. */
-INLINE u64 at_least(u64 a, u64 b)
+/* The borrow of a - b - `in`: 1 if a < b + in. Without a branch: one in each step of a search would
+ * multiply the verifier's paths. The barrier keeps the compiler from seeing the comparison in it. */
+INLINE u64 borrow(u64 a, u64 b, u64 in)
 {
-	return 1 ^ (((~a & b) | (~(a ^ b) & (a - b))) >> 63);
+	u64 sign = (~a & b) | (~(a ^ b) & (a - b - in));
+
+	asm volatile("" : "+r"(sign));
+	return sign >> 63;
 }
 
+/* 1 if the address is at or behind the boundary at `position`. */
 INLINE u64 reaches(const struct address *a, u32 position)
 {
-	u64 high = t_route6_high[position & ROUTE6_HIGH_MASK];
+	u64 below = 0;
 #if V6_LOW
-	u64 low = t_route6_low[position & ROUTE6_LOW_MASK];
 
-	return at_least(a->high, high) & ((at_least(high, a->high) ^ 1) | at_least(a->low, low));
-#else
-
-	return at_least(a->high, high);
+	below = borrow(a->low, t_route6_low[position & ROUTE6_LOW_MASK], 0);
 #endif
+	return 1 ^ borrow(a->high, t_route6_high[position & ROUTE6_HIGH_MASK], below);
 }
 #endif
 #if V6
@@ -104,4 +106,47 @@ INLINE u32 decision_of(u32 bucket, u32 service)
 	u32 page = t_judge_directory[(bucket * JUDGE_PER_ROW + (service >> 6)) & JUDGE_DIRECTORY_MASK];
 
 	return t_judge_pages[(page << 6 | (service & 63)) & JUDGE_PAGES_MASK];
+}
+
+/* What the tables are asked. `port`: of the side that was spoken to first. */
+struct question {
+	struct address remote;
+	u32 row;
+	u32 version;
+	u32 protocol;
+	u32 port;
+	u32 kind;
+	u32 reserved;
+};
+
+/* What they say; `bucket` 0: nothing. */
+struct found {
+	u32 bucket;
+	u32 decision;
+};
+
+INLINE struct found look_up(const struct question *q)
+{
+	struct found found = { .bucket = bucket_of(q->row, destination(&q->remote, q->version)) };
+
+	if (found.bucket)
+		found.decision = decision_of(found.bucket, q->kind & UNKNOWN_PORTS ? FRAGMENT_CLASS :
+						   service_of(q->protocol, q->port));
+	return found;
+}
+
+/* The same for the slow path; both numbers in one. */
+COLD u64 look_up_cold(const struct question *q)
+{
+	struct found found;
+
+	if (!q)
+		return 0;
+	found = look_up(q);
+	return (u64)found.bucket << 32 | found.decision;
+}
+
+INLINE struct found unpacked(u64 both)
+{
+	return (struct found){ .bucket = both >> 32, .decision = both };
 }

@@ -9,7 +9,7 @@ COLD u32 consider_cold(struct outcome *o, const struct subject *s, const struct 
 	device = bpf_map_lookup_elem(&devices, &s->slot);
 	if (!device)
 		return REASON_NO_DEVICE;
-	return consider(o, s, device, v, inbound, initiates);
+	return consider(o, s, device, v, inbound, initiates, 0);
 }
 
 /* An ICMP error passes if the packet that it is about passed, the other way, and belongs to this device. */

@@ -318,7 +318,7 @@ def ipv4_options(plane: Plane) -> None:
         router_alert,
         bytes([1, 1, 1, 0]),
         record_route + b"\0",
-        bytes([1] * 12),
+        bytes([1] * 8),
         bytes([68, 8, 5, 0]) + bytes(4),
     ):
         assert plane.out(with_options(options)).passed, options
@@ -334,6 +334,7 @@ def ipv4_options(plane: Plane) -> None:
         bytes([7, 40, 4, 0]),
         bytes([148, 5, 0, 0]),
         bytes([1, 1, 1, 148]),
+        bytes([1] * 12),
     ):
         assert plane.out(with_options(options)).reason is Reason.MALFORMED, options
     # What stands behind the end of the options is padding.
