@@ -21,6 +21,7 @@ from wardgate.runtime.generation import generations
 from wardgate.runtime.maps import MapView
 from wardgate.runtime.pins import GatePins
 from wardgate.runtime.sessions import SessionState
+from wardgate.runtime.status import GateStatus
 from wardgate.runtime.syscall import Cmd, raw_bpf
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("ip")]
@@ -73,6 +74,23 @@ def killed_before(number: int, work: Callable[[], object]) -> bool:
     return os.WIFSIGNALED(ended)
 
 
+def check_whole(net, gate: Gate, where: str) -> GateStatus:
+    """What was enforced is, and the next writer leaves the gate in one piece."""
+    assert net.from_device(), where
+    assert net.to_device(), where
+    assert not net.from_device(net.SECOND, BRIEFLY), where
+    assert not net.to_device(net.SECOND, BRIEFLY), where
+    assert gate.status().enforcing, where
+    gate.set_devices([ALICE])
+    status = gate.status()
+    assert {hook.generation for hook in status.hooks} == {status.generation}, where
+    found = generations(GatePins(gate.name))
+    assert all(not generation.mark for generation in found), where
+    assert len(found) == (1 if status.previous is None else 2), where
+    assert [device.user for device in gate.devices.list()] == ["alice"], where
+    return status
+
+
 FOLDER_CHANGES = (os.mkdir, os.rename, os.unlink, os.rmdir)
 BPF_CHANGES = {
     Cmd.OBJ_PIN, Cmd.LINK_CREATE, Cmd.LINK_UPDATE, Cmd.LINK_DETACH, Cmd.MAP_UPDATE_ELEM, Cmd.MAP_DELETE_ELEM,
@@ -111,19 +129,8 @@ def test_a_gate_whose_writer_is_killed_before_any_change_is_whole(
         number = 0
         while killed_before(number, operations[operation]):
             where = f"change {number}"
-            assert net.from_device(), where
-            assert net.to_device(), where
-            assert not net.from_device(net.SECOND, BRIEFLY), where
-            assert gate.status().enforcing, where
-            # The next writer mends what was left.
-            gate.set_devices([ALICE])
-            status = gate.status()
-            assert {hook.generation for hook in status.hooks} == {status.generation}, where
-            found = generations(GatePins(gate_name))
-            assert all(not generation.mark for generation in found), where
+            status = check_whole(net, gate, where)
             assert status.previous is not None, where
-            assert len(found) == 2, where
-            assert [device.user for device in gate.devices.list()] == ["alice"], where
             assert gate.sessions.get(net.CLIENT).state is SessionState.AUTHORISED, where
             if operation == "adopt" and status.digest == "one":
                 gate.swap(policies[1])
@@ -185,20 +192,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_gate(net, gate_name, build
 
         for attempt in range(8):
             killed_after(chance.uniform(0, 0.3), churn)
-            where = f"seed {seed}, attempt {attempt}"
-            assert net.from_device(), where
-            assert net.to_device(), where
-            assert not net.from_device(net.SECOND, BRIEFLY), where
-            assert not net.to_device(net.SECOND, BRIEFLY), where
-            assert gate.status().enforcing, where
-            # The next writer mends what was left.
-            gate.set_devices([ALICE])
-            status = gate.status()
-            assert {hook.generation for hook in status.hooks} == {status.generation}, where
-            found = generations(GatePins(gate_name))
-            assert all(not generation.mark for generation in found), where
-            assert 1 <= len(found) <= 2, where
-            assert [device.user for device in gate.devices.list()] == ["alice"], where
+            check_whole(net, gate, f"seed {seed}, attempt {attempt}")
 
 
 @pytest.mark.parametrize("rungs", RUNGS)
