@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wardgate.compiler.language.model import Action, Prefix, Rule
-from wardgate.compiler.lowering.classes import PolicyClasses, RulesByPrefix
+from wardgate.compiler.language.model import Action, Policy, Prefix, Rule
+from wardgate.compiler.lowering.classes import PolicyClasses, RulesByDestination
 from wardgate.compiler.lowering.destinations import Destinations
 from wardgate.compiler.lowering.matrix import Run
 from wardgate.compiler.lowering.services import ServiceClasses
@@ -31,42 +32,39 @@ class BucketRules:
 class BucketCollection:
     """The distinct buckets of all policy classes, numbered from 1 as they are met."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy, space: Destinations) -> None:
         self.buckets: list[BucketRules] = []
-        self._numbers: dict[tuple[Prefix, bool, tuple[int, ...]], int] = {}
+        self._rules = policy.rules
+        self._prefixes = space.prefixes
+        self._numbers: dict[tuple[int, bool, tuple[int, ...]], int] = {}
 
-    def number(self, prefix: Prefix, inbound: bool, rules: tuple[Rule, ...]) -> int:
-        """Number of the bucket, which is new unless an equal one was met before."""
-        key = (prefix, inbound, tuple(rule.id for rule in rules))
+    def _number(self, destination: int, inbound: bool, ids: tuple[int, ...]) -> int:
+        key = (destination, inbound, ids)
         number = self._numbers.get(key)
         if number is None:
-            self.buckets.append(BucketRules(prefix, inbound, rules))
+            rules = tuple(self._rules[rule - 1] for rule in ids)
+            self.buckets.append(BucketRules(self._prefixes[destination - 1], inbound, rules))
             number = self._numbers[key] = len(self.buckets)
         return number
 
     def of_classes(
-        self,
-        classes: PolicyClasses,
-        by_subject: dict[str, RulesByPrefix],
-        space: Destinations,
-        *,
-        inbound: bool,
+        self, classes: PolicyClasses, by_subject: Mapping[str, RulesByDestination], *, inbound: bool
     ) -> list[dict[int, int]]:
         """For class 0 and every policy class: destination class of each bucket's prefix to its number."""
         rows: list[dict[int, int]] = [{}]
         for policy_class in classes.classes:
-            merged: dict[Prefix, tuple[Rule, ...]] = {}
+            merged: RulesByDestination = {}
+            shared = set()
             for subject in policy_class.subjects:
-                for prefix, rules in by_subject.get(subject, {}).items():
-                    merged[prefix] = merged.get(prefix, ()) + rules
-            rows.append(
-                {
-                    space.number[prefix]: self.number(
-                        prefix, inbound, tuple(sorted(rules, key=lambda rule: rule.id))
-                    )
-                    for prefix, rules in merged.items()
-                }
-            )
+                for destination, rules in by_subject.get(subject, {}).items():
+                    if destination in merged:
+                        shared.add(destination)
+                        merged[destination] += rules
+                    else:
+                        merged[destination] = rules
+            for destination in shared:
+                merged[destination] = tuple(sorted(merged[destination]))
+            rows.append({d: self._number(d, inbound, rules) for d, rules in merged.items()})
         return rows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wardgate.compiler.language.model import EVERYONE, Policy, Prefix, Rule
+from wardgate.compiler.language.model import EVERYONE, Policy, Prefix
 from wardgate.runtime.layout.codes import NOBODY_CLASS
 
 DEFAULT_CLASS = NOBODY_CLASS + 1
@@ -54,18 +54,21 @@ def policy_classes(policy: Policy) -> PolicyClasses:
     return PolicyClasses(tuple(classes), of_user)
 
 
-RulesByPrefix = dict[Prefix, tuple[Rule, ...]]
+RulesByDestination = dict[int, tuple[int, ...]]
+"""Destination class to the ids of the rules for its prefix, in the order of the source."""
 
 
-def rules_by_subject(policy: Policy, *, inbound: bool) -> dict[str, RulesByPrefix]:
-    """For each subject, its rules of one direction by prefix, in the order of the source."""
-    collected: dict[str, dict[Prefix, list[Rule]]] = {}
+def rules_by_subject(
+    policy: Policy, number: Mapping[Prefix, int], *, inbound: bool
+) -> dict[str, RulesByDestination]:
+    """For each subject, its rules of one direction by destination; `number` is the prefixes' classes."""
+    collected: dict[str, dict[int, list[int]]] = {}
     for rule in policy.rules:
         if rule.inbound is inbound:
             of_subject = collected.setdefault(rule.subject, {})
             for prefix in dict.fromkeys(rule.destinations):
-                of_subject.setdefault(prefix, []).append(rule)
+                of_subject.setdefault(number[prefix], []).append(rule.id)
     return {
-        subject: {prefix: tuple(rules) for prefix, rules in prefixes.items()}
-        for subject, prefixes in collected.items()
+        subject: {destination: tuple(rules) for destination, rules in found.items()}
+        for subject, found in collected.items()
     }

@@ -55,11 +55,11 @@ def lower(policy: Policy) -> Lowered:
     services = service_classes(_forms(policy))
     inbound = any(rule.inbound for rule in policy.rules)
 
-    collection = BucketCollection()
+    collection = BucketCollection(policy, space)
     rows = []
     for direction in (False, True) if inbound else (False,):
-        by_subject = rules_by_subject(policy, inbound=direction)
-        rows += collection.of_classes(classes, by_subject, space, inbound=direction)
+        by_subject = rules_by_subject(policy, space.number, inbound=direction)
+        rows += collection.of_classes(classes, by_subject, inbound=direction)
     buckets = tuple(collection.buckets)
 
     reach = paged_matrix(

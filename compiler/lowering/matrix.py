@@ -11,8 +11,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
-from wardgate.compiler.lowering.tables import TableData, narrowest, table
+from wardgate.compiler.lowering.tables import TableData, from_bytes, narrowest, table
 
 PAGE_BITS = 6
 PAGE = 1 << PAGE_BITS
@@ -36,49 +37,35 @@ def paged_matrix(name: str, rows: Iterable[Sequence[Run]], width: int, largest: 
     Tables are `NAME_directory` and `NAME_pages`; `largest` bounds the values.
     """
     per_row = -(-width // PAGE)
-    pages: list[tuple[int, ...]] = [(0,) * PAGE]
-    mixed: dict[tuple[int, ...], int] = {pages[0]: 0}
-    constant: dict[int, int] = {0: 0}
+    columns = per_row * PAGE
+    element = narrowest(largest)
+    size = PAGE * element
+    numbers: dict[bytes, int] = {bytes(size): 0}
     directory = array("I")
 
-    def page_of(entries: tuple[int, ...]) -> int:
-        number = mixed.get(entries)
-        if number is None:
-            number = mixed[entries] = len(pages)
-            pages.append(entries)
-        return number
+    def page(content: bytes) -> int:
+        return numbers.setdefault(content, len(numbers))
 
     for runs in rows:
-        position = 0
-        for start in range(0, per_row * PAGE, PAGE):
-            while position + 1 < len(runs) and runs[position + 1][0] <= start:
-                position += 1
-            end = start + PAGE
-            if position + 1 == len(runs) or runs[position + 1][0] >= end:
-                value = runs[position][1]
-                number = constant.get(value)
-                if number is None:
-                    number = constant[value] = page_of((value,) * PAGE)
-            else:
-                entries: list[int] = []
-                while position + 1 < len(runs) and runs[position + 1][0] < end:
-                    following = runs[position + 1][0]
-                    entries.extend([runs[position][1]] * (following - start - len(entries)))
-                    position += 1
-                entries.extend([runs[position][1]] * (PAGE - len(entries)))
-                number = page_of(tuple(entries))
-            directory.append(number)
-
-    flat = array("I")
-    for entries_of_page in pages:
-        flat.extend(entries_of_page)
-    page_element, directory_element = narrowest(largest), narrowest(len(pages))
+        ends = [start for start, _ in runs[1:]]
+        ends.append(columns)
+        begun = b""
+        for (start, value), end in zip(runs, ends, strict=True):
+            cell, left = value.to_bytes(element, "little"), end - start
+            if begun:
+                taken = min(left, PAGE - len(begun) // element)
+                begun += cell * taken
+                left -= taken
+                if len(begun) < size:
+                    continue
+                directory.append(page(begun))
+            whole, rest = divmod(left, PAGE)
+            if whole:
+                directory.extend(repeat(page(cell * PAGE), whole))
+            begun = cell * rest
+    pages = from_bytes(b"".join(numbers), element)
     return PagedMatrix(
-        table(f"{name}_directory", directory_element, _as(directory, directory_element), f"{doc}: page"),
-        table(f"{name}_pages", page_element, _as(flat, page_element), doc),
+        table(f"{name}_directory", narrowest(len(numbers)), directory, f"{doc}: page"),
+        table(f"{name}_pages", element, pages, doc),
         per_row,
     )
-
-
-def _as(values: array[int], element: int) -> array[int]:
-    return values if element == 4 else array("H", values)

@@ -55,6 +55,15 @@ class TableData:
 _BIG_ENDIAN = array("H", [1]).tobytes() == b"\x00\x01"
 
 
+def from_bytes(data: bytes, element: int) -> array[int]:
+    """Little-endian integers of `element` bytes."""
+    values = array(_TYPECODES[element])
+    values.frombytes(data)
+    if _BIG_ENDIAN:
+        values.byteswap()
+    return values
+
+
 def table(name: str, element: int, values: Iterable[int], doc: str, *, padding: int = 0) -> TableData:
     """A table of `values`, padded with `padding` to a power of two.
 
