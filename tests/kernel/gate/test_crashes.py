@@ -177,8 +177,8 @@ def test_creation_and_removal_killed_before_any_change_can_be_repeated(
 def test_a_writer_killed_at_any_moment_leaves_a_whole_gate(net, gate_name, build, rungs) -> None:
     # Both policies let alice pass and nobody else, so what is enforced is the same throughout.
     policies = [read_artefact(build(OPEN, digest=name)) for name in ("one", "two")]
-    seed = random.randrange(1 << 32)  # noqa: S311 - any moment will do
-    chance = random.Random(seed)  # noqa: S311 - any moment will do
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
     with net.at_gateway():
         gate = Gate.create_or_adopt(policies[0], device=net.device, name=gate_name, rungs=rungs)
         gate.set_devices([ALICE])
@@ -198,8 +198,8 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_gate(net, gate_name, build
 @pytest.mark.parametrize("rungs", RUNGS)
 def test_a_creation_or_removal_killed_at_any_moment_can_be_repeated(net, gate_name, build, rungs) -> None:
     policy = read_artefact(build(OPEN))
-    seed = random.randrange(1 << 32)  # noqa: S311 - any moment will do
-    chance = random.Random(seed)  # noqa: S311 - any moment will do
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
     with net.at_gateway():
 
         def make_and_remove() -> None:
