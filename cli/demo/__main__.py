@@ -79,9 +79,7 @@ def _interpreted(artefact: Path, expected: Answers) -> Sections:
         for check in stage.checks:
             question = check, check.user in stage.authed
             fate = seen[question]
-            rows.append(
-                Row(check, expected[question], "pass" if fate["pass"] else "drop", _place(fate["rule"]))
-            )
+            rows.append(Row(check, expected[question], fate["reason"], _place(fate["rule"])))
         sections.append((stage.title, rows))
     return sections
 
@@ -102,7 +100,8 @@ def _stage(network: Network, gate: RunningGate, stage: Stage, expected: Answers)
     for check, (seen, flow) in zip(checks, outcomes, strict=True):
         report = gate.drop_of(flow) if seen is Seen.DROP else None
         answer = expected[check, check.user in stage.authed]
-        rows.append(Row(check, answer, seen.value, _place(report["rule"]) if report else None))
+        fate = report["reason"] if report else seen.value
+        rows.append(Row(check, answer, fate, _place(report["rule"]) if report else None))
     return rows
 
 
@@ -157,7 +156,7 @@ def _with_kernel(expected: Answers, kinds: Sequence[str]) -> int:
         sections = _enforced(folder, expected, kinds)
     except TunnelError as error:
         return _without_kernel(expected, str(error))
-    return _conclude(sections, "the kernel (a loaded gate)")
+    return _conclude(sections, "the loaded gate")
 
 
 def _guarded(work: Callable[[], int]) -> int:

@@ -10,7 +10,7 @@ from typing import Protocol
 from wardgate.cli.demo.links import Links
 from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.cli.demo.traffic import allow_ping
-from wardgate.cli.demo.tunnel import Client
+from wardgate.cli.demo.tunnel import MTU, Client
 
 DEVICE = "wg0"
 _LAN = {4: ("198.51.100.1", "198.51.100.2", 24), 6: ("2001:db8::1", "2001:db8::2", 64)}
@@ -90,8 +90,9 @@ class Network:
                 here, there, length = _LAN[version]
                 gateway.address("lan", f"{here}/{length}")
                 office.address("lan", f"{there}/{length}")
-            gateway.up("lan")
-            office.up("lan")
+            # As large as the tunnel's, so that no datagram is lost to discovering that.
+            gateway.up("lan", MTU)
+            office.up("lan", MTU)
             for version in self.versions:
                 office.route(_EVERYTHING[version], "lan", via=_LAN[version][0])
             for address in servers:

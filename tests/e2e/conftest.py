@@ -28,7 +28,7 @@ from wardgate.cli.demo.links import Links
 from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.cli.demo.network import Network
 from wardgate.cli.demo.traffic import Answerers, Flow, Probe, Seen, send
-from wardgate.cli.demo.tunnel import KERNEL, TUN, USERSPACE, Client, Tunnel
+from wardgate.cli.demo.tunnel import KERNEL, MTU, TUN, USERSPACE, Client, Tunnel
 
 WARDGATE = Path(sys.executable).with_name("wardgate")
 ADDRESSES = {
@@ -78,6 +78,14 @@ def run_wardgate(
         )  # fmt: skip
 
 
+def compile_text(policy: str, source: Path) -> Path:
+    """An artefact of the policy's text, which is written to `source`."""
+    source.write_text(policy)
+    done = run_wardgate("compile", source, "-o", source.with_suffix(".o"))
+    assert done.returncode == 0, done.stderr
+    return source.with_suffix(".o")
+
+
 class Ethernet:
     """Joins a gateway's veth device to its clients' through a bridge in a namespace of its own."""
 
@@ -97,12 +105,12 @@ class Ethernet:
     def up(self, addresses: Sequence[str], _prefixes: Sequence[str]) -> None:
         """Give the gateway and the clients their addresses in the same network."""
         with Links(self._gateway) as links:
-            links.up(self._device)
+            links.up(self._device, MTU)
             for address in addresses:
                 links.address(self._device, address)
         for client in self._clients:
             with Links(client.namespace) as links:
-                links.up(client.device)
+                links.up(client.device, MTU)
                 for address in client.addresses:
                     four = ":" not in address
                     links.address(client.device, f"{address}/{24 if four else 64}")
@@ -176,11 +184,7 @@ class Bed:
 
     def compile(self, policy: str, file: str = "policy") -> Path:
         """An artefact of the policy's text."""
-        source, artefact = self.folder / f"{file}.yaml", self.folder / f"{file}.o"
-        source.write_text(policy)
-        done = run_wardgate("compile", source, "-o", artefact)
-        assert done.returncode == 0, done.stderr
-        return artefact
+        return compile_text(policy, self.folder / f"{file}.yaml")
 
     def devices(self, addresses: dict[str, Sequence[str]] = ADDRESSES) -> Path:
         """A devices file."""
@@ -251,11 +255,18 @@ def e2e():
     return sys.modules[__name__]
 
 
+@pytest.fixture(scope="session")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """POLICY, compiled."""
+    folder = tmp_path_factory.mktemp("artefact")
+    return compile_text(POLICY, folder / "policy.yaml")
+
+
 @pytest.fixture
-def tun_bed(tmp_path: Path) -> Iterator[Bed]:
+def tun_bed(tmp_path: Path, artefact: Path) -> Iterator[Bed]:
     """A bed on TUN devices, which every machine with root has, gate and network up."""
     with make_bed("tun", tmp_path) as made:
-        made.start(made.compile(POLICY))
+        made.start(artefact)
         made.network.up(GATEWAY, [])
         yield made
 

@@ -33,19 +33,25 @@ AS_NOBODY = (
 def check_table(text: str, judge: str) -> None:
     """All rows agree; the header and the three parts are there; it fits 80 columns."""
     lines = text.splitlines()
-    assert re.split(r"\s{2,}", lines[0]) == ["user", "packet", "expected", "seen", "policy line"]
+    assert re.split(r"\s{2,}", lines[0]) == [
+        "user",
+        "packet",
+        "expected",
+        "seen",
+        "line of the policy that decides",
+    ]
     assert [line for line in lines if line.startswith("-- ")] == [
         next(line for line in lines if line.startswith(stage)) for stage in STAGES
     ]
     rows = [line for line in lines[1:] if line.startswith(("alice", "bob", "carol"))]
     assert len(rows) == 32
-    assert {(row.split("  ")[-1] != "") for row in rows} == {True}
     for row in rows:
         cells = re.split(r"\s{2,}", row)
         assert cells[2] == cells[3]
     assert lines[-1] == f"{len(rows)} of {len(rows)} packets fared as the reference says, judged by {judge}."
     assert max(map(len, lines)) <= 80
-    assert any("office.yaml:" in row and "(needs login)" in row for row in rows)
+    assert any(re.search(r'needs login\s+needs login\s+\d+ "lab"$', row) for row in rows)
+    assert not any("…" in row for row in rows)
 
 
 def traces() -> list[str]:
@@ -83,7 +89,7 @@ def test_with_root():
     before = traces()
     done = subprocess.run(DEMO, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    check_table(done.stdout, "the kernel (a loaded gate)")
+    check_table(done.stdout, "the loaded gate")
     assert re.search(
         "^tunnel between clients and gateway: (kernel WireGuard|wireguard-go)$", done.stderr, re.M
     )
@@ -97,7 +103,7 @@ def test_with_tun_devices():
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "tunnel between clients and gateway: TUN devices" in done.stderr
-    check_table(done.stdout, "the kernel (a loaded gate)")
+    check_table(done.stdout, "the loaded gate")
 
 
 def test_without_root():
