@@ -3,6 +3,12 @@
  * Each hook first tries the fast path, which lets common packets pass and never drops, then the slow one,
  * which decides any packet. Both are functions of their own: their frames would not fit the stack together. */
 
+/* A tag that the hardware stripped leads the packet elsewhere than its address says. */
+INLINE int is_tagged(struct __sk_buff *skb)
+{
+	return config.link_header && skb->vlan_present;
+}
+
 #if IP
 /* Whether the packet is a common one that may pass; if so, it is counted. */
 INLINE int passes_fast(u8 *data, u8 *end, u32 total, u32 direction)
@@ -27,12 +33,6 @@ INLINE int passes_fast(u8 *data, u8 *end, u32 total, u32 direction)
 	if (config.trace)
 		tell(&p, &o, direction, REASON_PASS);
 	return 1;
-}
-
-/* A tag that the hardware stripped leads the packet elsewhere than its address says. */
-INLINE int is_tagged(struct __sk_buff *skb)
-{
-	return config.link_header && skb->vlan_present;
 }
 
 COLD int fast_from_device(struct __sk_buff *skb)

@@ -125,3 +125,25 @@ def test_counters(artefacts: dict[str, bytes]) -> None:
         16 + Reason.PASS: (1, size),
     }
     assert counted("rule_hits") == {0: (1, size), 1: (4, 4 * size)}
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize(
+    ("rules", "version"),
+    [
+        ("policies: {}", 0),
+        ('policies: {"*": {allow: [10.0.0.0/8]}}', 4),
+        ('policies: {"*": {mfa: ["fd00::/16 80/tcp"]}}', 6),
+        ('inbound: {"*": {allow: ["fd00::/16"]}}', 6),
+    ],
+)
+def test_what_no_rule_speaks_of(rules: str, version: int, link: str) -> None:
+    artefact = compile_parsed(parse_policy_text(f"version: 1\n{rules}\n").policy).data
+    plane = VmPlane(artefact, link=LINKS[link])
+    for family, device, remote in ((4, A4, "10.0.0.5"), (6, A6, "fd00::5")):
+        packet = tcp(device, remote, 4000, 80)
+        known = Reason.NO_DEVICE if family == version else Reason.NO_BUCKET
+        assert plane.out(packet).reason is known
+        towards = Reason.NO_DEVICE if family == version else Reason.NO_FLOW
+        assert plane.to(tcp(remote, device, 80, 4000, "A")).reason is towards
+    assert plane.out(b"\x50" * 60).reason is Reason.MALFORMED
