@@ -138,7 +138,7 @@ def _conclude(sections: Sections, judge: str) -> int:
     print(table.render(sections))
     rows = [row for _, section in sections for row in section]
     wrong = sum(not row.agrees for row in rows)
-    print(f"\n{len(rows) - wrong} of {len(rows)} packets fared as the reference says, judged by {judge}.")
+    print(f"\n{len(rows) - wrong} of {len(rows)} packets fared as the reference says: {judge} judged.")
     return _DIFFERS if wrong else 0
 
 
@@ -146,7 +146,7 @@ def _without_kernel(expected: Answers, reason: str) -> int:
     _say(f"{reason}: no packets are sent.\nThe artefact's instructions run in the interpreter instead.")
     with tempfile.TemporaryDirectory(prefix="wardgate-demo-") as folder:
         sections = _interpreted(_compile(Path(folder)), expected)
-    return _conclude(sections, "the interpreter (engine vm)")
+    return _conclude(sections, "the interpreter")
 
 
 def _with_kernel(expected: Answers, kinds: Sequence[str]) -> int:
