@@ -56,7 +56,7 @@ INLINE int parse_inner_transport(const struct cursor *c, u32 offset, u32 version
 		status = HEADER(c, offset, sizeof(*icmp), icmp);
 		if (status != PARSED)
 			return status;
-		set_icmp(t, icmp_role(t->protocol, icmp->type), icmp->identifier);
+		set_icmp(t, icmp_role(t->protocol, icmp->type), from_network16(icmp->identifier));
 		if (t->kind)
 			t->kind = REPLIES_BY_FLOW;
 	} else if (t->protocol == PROTOCOL_TCP || t->protocol == PROTOCOL_UDP ||
@@ -84,7 +84,7 @@ INLINE int parse_icmp(const struct cursor *c, u32 offset, struct packet *p)
 		return status;
 	p->icmp_type = icmp->type;
 	role = icmp_role(p->outer.protocol, icmp->type);
-	set_icmp(&p->outer, role, icmp->identifier);
+	set_icmp(&p->outer, role, from_network16(icmp->identifier));
 	if (role == ICMP_ERROR)
 		p->outer.kind = IS_ERROR;
 	return PARSED;

@@ -506,6 +506,9 @@ def events_say_what_happened(plane: Plane) -> None:
     bucket = plane.manifest.bucket(event["bucket"])
     assert bucket is not None
     assert bucket.prefix == "10.0.0.10/32"
+    ping = plane.out(packets.ipv4(A4, "10.99.0.1", packets.ICMP, packets.icmp_echo(0x1234))).event
+    assert ping is not None
+    assert (ping["source_port"], ping["destination_port"], ping["icmp_type"]) == (0x1234, 0, 8)
 
 
 @inbound_scenario
