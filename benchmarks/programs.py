@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from functools import cache
@@ -14,15 +15,17 @@ from wardgate.compiler.backend import build_object
 from wardgate.compiler.codegen.specialise import read_template
 from wardgate.compiler.codegen.unit import TranslationUnit
 from wardgate.runtime.elf import read_object
+from wardgate.runtime.layout.maps import MapFlag
 from wardgate.runtime.maps import Map
 from wardgate.runtime.object import LoadedObject, load_object
 from wardgate.runtime.spec import ObjectSpec
-from wardgate.runtime.syscall import Cmd, bpf_error, raw_bpf
+from wardgate.runtime.syscall import Cmd, Fd, bpf, bpf_error, raw_bpf
 
 Hook = Literal["tc", "xdp"]
 
 FOLDER: Final = Path(__file__).parent
 _BATCH: Final = 1 << 16
+_INCLUDE: Final = re.compile(r'^#include "(.*)"$', re.MULTILINE)
 
 
 class MapKind(IntEnum):
@@ -34,9 +37,17 @@ class MapKind(IntEnum):
 
 
 def build(name: str, defines: Mapping[str, int | str]) -> ObjectSpec:
-    """The object of a C file in this folder, compiled behind the templates' kernel types and `defines`."""
+    """The object of a C file in this folder, compiled behind the templates' kernel types and `defines`.
+
+    What the file includes is put in its place.
+    """
     head = "".join(f"#define {key} {value}\n" for key, value in sorted(defines.items()))
-    return build_text(Path(name).name, head + (FOLDER / name).read_text(encoding="utf-8"))
+    return build_text(Path(name).name, head + _read(FOLDER / name))
+
+
+def _read(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    return _INCLUDE.sub(lambda found: _read(path.parent / found[1]), text)
 
 
 @cache
@@ -68,6 +79,29 @@ def load(
         dataclasses.replace(spec, maps=maps, programs=wanted),
         config=config, shared_maps=given, resize=resize,
     )  # fmt: skip
+
+
+class _CreateAttr(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("key_size", ctypes.c_uint32),
+        ("value_size", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("inner_map_fd", ctypes.c_uint32),
+    )
+
+
+def make_inner(kind: MapKind, key_size: int, value_size: int, entries: int) -> Map:
+    """A map to be put into another; not allocated beforehand."""
+    return Map.create("inner", kind, key_size, value_size, entries, int(MapFlag.NO_PREALLOC))
+
+
+def make_outer(kind: MapKind, entries: int, template: Map) -> Map:
+    """A map of maps like `template`, which is closed."""
+    with template:
+        attr = _CreateAttr(kind, 4, 4, entries, 0, template.fd.fileno())
+        return Map(Fd(bpf(Cmd.MAP_CREATE, attr, name=f"map of {entries} maps")), "outer")
 
 
 class _BatchAttr(ctypes.Structure):
