@@ -117,8 +117,11 @@ def _of_compiler(error: Exception) -> Failure | None:
         return Failure(POLICY_SAYS_NO, count, text=f"{shown}\nwardgate: {count}", diagnostics=documents)
     backend = sys.modules.get("wardgate.compiler.backend.errors")
     artefact = sys.modules.get("wardgate.compiler.artefact.errors")
-    if (backend and isinstance(error, backend.BackendError)) or (
-        artefact and isinstance(error, artefact.ArtefactError)
+    validation = sys.modules.get("wardgate.compiler.validation.errors")
+    if (
+        (backend and isinstance(error, backend.BackendError))
+        or (artefact and isinstance(error, artefact.ArtefactError))
+        or (validation and isinstance(error, validation.ValidationError))
     ):
         gap = "" if error.cause.startswith("\n") else " "
         return _plain(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,10 @@ _STDOUT = "-"
     "--emit", type=click.Choice(["c", "ir", "asm", "tables"]),
     help="Write the generated C, LLVM's IR, the BPF assembly or the tables instead.",
 )  # fmt: skip
+@click.option(
+    "--no-validate", is_flag=True,
+    help="Do not prove that the artefact says what the policy means. Only to find a fault of the compiler.",
+)  # fmt: skip
 @resolve_option
 @options.common
 @options.pass_console
@@ -49,11 +54,13 @@ def compile_command(
     backend: Backend,
     clang: str | None,
     emit: str | None,
+    no_validate: bool,
     resolver: Resolver,
 ) -> None:
     """Compile a policy into one ELF artefact.
 
-    The same policy gives the same bytes, on any machine and from any folder.
+    The same policy gives the same bytes, on any machine and from any folder. They are read back and
+    compared with what the policy means, for every user, address and service, before they are written.
     """
     if emit:
         _emit(console, policy, output, emit, backend, clang, resolver)
@@ -65,7 +72,9 @@ def compile_command(
     if to_stdout and (console.json or sys.stdout.isatty()):
         raise CommandError("an artefact is no text for a terminal or a JSON document", "name a file", USAGE)
     began = time.monotonic()
-    artefact = compile_policy(policy, backend=backend, clang=_clang(clang), resolver=resolver)
+    artefact = compile_policy(
+        policy, backend=backend, clang=_clang(clang), resolver=resolver, validate=not no_validate
+    )
     seconds = time.monotonic() - began
     _warn(console, artefact.warnings)
     if to_stdout:
@@ -86,8 +95,13 @@ def _warn(console: Console, warnings: tuple[Diagnostic, ...]) -> None:
         console.note(diagnostic.render())
 
 
+_NOT_VALIDATED = """\
+NOT VALIDATED: nobody has checked that this artefact says what the policy means.
+  It may let through what the policy denies. Do not load it on a gateway; compile without --no-validate."""
+
+
 def _report(console: Console, artefact: Artefact, target: str, seconds: float) -> None:
-    manifest = artefact.manifest
+    manifest, proved = artefact.manifest, artefact.validation
     sizes = {table.name: table.element * table.count for table in manifest.tables}
     document: dict[str, Any] = {
         "ok": True,
@@ -100,6 +114,7 @@ def _report(console: Console, artefact: Artefact, target: str, seconds: float) -
         "tables": sizes,
         "resolved": {name: list(addresses) for name, addresses in manifest.resolved.items()},
         "tools": dict(manifest.tools),
+        "validation": {**asdict(proved), "verdicts": proved.verdicts} if proved else None,
         "seconds": round(seconds, 3),
         "diagnostics": [diagnostic.to_json() for diagnostic in artefact.warnings],
     }
@@ -110,6 +125,14 @@ def _report(console: Console, artefact: Artefact, target: str, seconds: float) -
         f"{target}: {len(artefact.data):,} bytes, of which {sum(sizes.values()):,} in {len(sizes)} tables; "
         f"{len(manifest.rules)} rules,\n  {manifest.classes - 1} policy classes, {len(manifest.buckets)} "
         f"buckets; {seconds:.1f} s by {tools}"
+    )
+    if proved is None:
+        console.warn(_NOT_VALIDATED)
+        return
+    console.note(
+        f"  validated: {proved.verdicts:,} verdicts, all of {proved.classes:,} classes of users, "
+        f"{proved.directions} direction{'s' * (proved.directions != 1)},\n"
+        f"  {proved.destination_intervals:,} intervals of addresses, {proved.service_intervals:,} of services"
     )
 
 

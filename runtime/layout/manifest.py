@@ -158,7 +158,7 @@ class Manifest:
             if ids != list(range(1, len(ids) + 1)):
                 raise ManifestError(f"manifest.{name}: ids do not count from 1")
         for bucket in self.buckets:
-            if any(not 1 <= rule <= len(self.rules) for rule in bucket.rules):
+            if bucket.rules and not 1 <= min(bucket.rules) <= max(bucket.rules) <= len(self.rules):
                 raise ManifestError(f"manifest.buckets[{bucket.id - 1}] names a rule that is not there")
         for user, number in {**self.subjects, "*": self.default_class}.items():
             if not 1 <= number < self.classes:

@@ -1,0 +1,11 @@
+"""Proof, at every compile, that an artefact's tables say what its policy means.
+
+`validate` reads the tables back from the finished object and compares them with the reference for
+every policy class, destination and service, in both directions. It is written apart from what made
+the tables: it knows them by how the programs read them (bpf_templates/lookup.h) and nothing else.
+"""
+
+from wardgate.compiler.validation.errors import ValidationError
+from wardgate.compiler.validation.validate import ValidationReport, validate
+
+__all__ = ["ValidationError", "ValidationReport", "validate"]

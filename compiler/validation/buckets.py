@@ -1,0 +1,128 @@
+"""The policy's side of both matrices: each class's row of buckets, and each bucket's row of decisions.
+
+Rows are painted as bytes of the same shape as the tables', so that comparing them is comparing bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from wardgate.compiler.language.model import Action, Policy, Rule
+from wardgate.compiler.validation.encoded import Encoded, integers
+from wardgate.compiler.validation.errors import ValidationError
+from wardgate.compiler.validation.kinds import ServiceKinds
+from wardgate.compiler.validation.prefixes import PrefixTree
+from wardgate.runtime.layout.codes import Verdict
+
+VERDICT_BITS = 2
+"""A decision is `rule id << VERDICT_BITS | verdict`, as `consider` of decide.h takes it apart."""
+
+_VERDICTS = {Action.ALLOW: Verdict.ALLOW, Action.MFA: Verdict.MFA, Action.DENY: Verdict.DENY}
+_PAINTED = tuple(_VERDICTS)
+"""What wins is painted last (semantics.reference, step 3)."""
+
+_Strokes = tuple[bytes, list[tuple[int, int, int]]]
+"""A rule's decision, and where it is painted: (first byte, end, entries)."""
+
+
+class Buckets:
+    """The manifest's buckets, found by what they are: prefix and rules.
+
+    ValidationError where the manifest has one twice, or one whose parts the policy does not have.
+    """
+
+    def __init__(self, encoded: Encoded, policy: Policy, tree: PrefixTree) -> None:
+        self._tree = tree
+        self._numbers: dict[tuple[int, tuple[int, ...]], int] = {}
+        self._met: set[int] = set()
+        self._described = encoded.manifest.buckets
+        directions = {way: {r.id for r in policy.rules if r.inbound is way} for way in (False, True)}
+        for bucket in self._described:
+            node = tree.node_of.get(bucket.prefix)
+            if node is None:
+                raise ValidationError(
+                    f"bucket {bucket.id}", f"prefix {bucket.prefix!r}", "has no rule for it"
+                )
+            if not directions[bucket.inbound].issuperset(bucket.rules):
+                raise ValidationError(f"bucket {bucket.id}", f"inbound: {bucket.inbound}", "the opposite")
+            twin = self._numbers.setdefault((node, bucket.rules), bucket.id)
+            if twin != bucket.id:
+                raise ValidationError(f"bucket {bucket.id}", f"the same as bucket {twin}", "has it once")
+
+    def of_rules(self, rules: Sequence[Rule]) -> dict[int, int]:
+        """Node to bucket number, of an effective policy's rules of one direction in source order
+        (semantics.reference, step 2). ValidationError where the manifest lacks a bucket."""
+        collected: dict[int, tuple[int, ...]] = {}
+        nodes_of_rule = self._tree.nodes_of_rule
+        for rule in rules:
+            own = (rule.id,)
+            for node in nodes_of_rule[rule.id]:
+                collected[node] = collected[node] + own if node in collected else own
+        try:
+            numbers = {node: self._numbers[node, ids] for node, ids in collected.items()}
+        except KeyError as error:
+            node, ids = error.args[0]
+            subject = f"the manifest's buckets of {self._tree.prefixes[node - 1]}"
+            raise ValidationError(subject, "none with the rules of one", f"has rules {ids}") from None
+        self._met.update(numbers.values())
+        return numbers
+
+    def check_all_met(self) -> None:
+        """ValidationError where the manifest has a bucket that `of_rules` has never found."""
+        for bucket in self._described:
+            if bucket.id not in self._met:
+                where = f"{bucket.prefix} with rules {bucket.rules}"
+                raise ValidationError(f"bucket {bucket.id}", where, "gives it to no user")
+
+
+def reach_row(numbers: Mapping[int, int], tree: PrefixTree, element: int) -> bytearray:
+    """For NO_PREFIX and each node, the bucket that decides where its prefix is the longest of all: that
+    of the class's own longest prefix around it. `numbers` is what `Buckets.of_rules` gives."""
+    row = bytearray((len(tree.prefixes) + 1) * element)
+    # An outer prefix is painted before those in it.
+    for node in sorted(numbers):
+        end = tree.ends[node - 1]
+        row[node * element : end * element] = numbers[node].to_bytes(element, "little") * (end - node)
+    return row
+
+
+class Decisions:
+    """Paints what buckets decide about each kind of service, and about fragments."""
+
+    def __init__(self, policy: Policy, kinds: ServiceKinds, element: int) -> None:
+        self._rules = policy.rules
+        self._kinds = kinds
+        self._element = element
+        # Of rules that say the same, the first in the source is painted last: it is what shows.
+        self._order = {rule.id: (_PAINTED.index(rule.action), -rule.id) for rule in policy.rules}
+        self._strokes: dict[tuple[int, int], _Strokes] = {}
+
+    def row(self, rules: Sequence[int], version: int) -> bytearray:
+        """The decision about each kind of service, of a bucket with `rules` for an IP version."""
+        row = bytearray(len(self._kinds.kinds) * self._element)
+        for number in sorted(rules, key=self._order.__getitem__) if len(rules) > 1 else rules:
+            value, strokes = self._strokes.get((number, version)) or self._strokes_of(number, version)
+            for first, end, count in strokes:
+                row[first:end] = value * count
+        return row
+
+    def fragment(self, row: bytearray) -> int:
+        """The decision of `row` about a later fragment of an unknown packet: the verdict that all
+        services have, by the first rule of the source that gives it; 0 where they differ."""
+        # Verdicts are in the first byte of an entry.
+        if len({low & (1 << VERDICT_BITS) - 1 for low in set(row[:: self._element])}) != 1:
+            return 0
+        return min(integers(bytes(row), self._element))
+
+    def _strokes_of(self, number: int, version: int) -> _Strokes:
+        rule, element = self._rules[number - 1], self._element
+        value = (rule.id << VERDICT_BITS | _VERDICTS[rule.action]).to_bytes(element, "little")
+        found = self._strokes[number, version] = (
+            value,
+            [
+                (first * element, end * element, end - first)
+                for form in rule.services
+                for first, end in self._kinds.covered(form, version)
+            ],
+        )
+        return found

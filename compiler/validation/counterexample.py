@@ -1,0 +1,146 @@
+"""A difference that was found, told as packets: whose, which, and what either side says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wardgate.compiler.language.model import Policy, Prefix, Rule
+from wardgate.compiler.semantics import Evaluator, any_matches
+from wardgate.compiler.semantics.partition import unmentioned_user
+from wardgate.compiler.semantics.reference import verdict_of
+from wardgate.compiler.validation.buckets import VERDICT_BITS
+from wardgate.compiler.validation.destinations import Destinations, Interval
+from wardgate.compiler.validation.encoded import Encoded
+from wardgate.compiler.validation.errors import ValidationError, Witness
+from wardgate.compiler.validation.kinds import Kind, ServiceKinds
+from wardgate.compiler.validation.matrix import PagedRows
+from wardgate.compiler.validation.subjects import ClassPair
+from wardgate.runtime.layout.codes import Verdict
+from wardgate.runtime.layout.manifest import Bucket
+
+_PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
+_FRAGMENTS = "later fragments of unknown packets"
+_NOBODY = "no user"
+
+
+class Accuser:
+    """Makes the errors of differences in the matrices."""
+
+    def __init__(
+        self,
+        encoded: Encoded,
+        policy: Policy,
+        classes: Sequence[ClassPair],
+        destinations: Destinations,
+        kinds: ServiceKinds,
+        reach: PagedRows,
+        judge: PagedRows,
+    ) -> None:
+        self._encoded = encoded
+        self._policy = policy
+        self._classes = classes
+        self._destinations = destinations
+        self._kinds = kinds
+        self._reach = reach
+        self._judge = judge
+
+    def reach_row(self, pair: ClassPair, inbound: bool) -> int:
+        """Row of the matrix of buckets that programs read for a class in one direction."""
+        return self._encoded.parameter("inbound_row") + pair.number if inbound else pair.number
+
+    def wrong_bucket(
+        self, pair: ClassPair, inbound: bool, node_and_class: tuple[int, int]
+    ) -> ValidationError:
+        """A class's row gives another bucket than the reference: told by the first service with another
+        decision too, if there is one."""
+        interval = self._destinations.pairs[node_and_class]
+        number = self._entry(self._reach, self.reach_row(pair, inbound), node_and_class[1])
+        first, last = interval.addresses
+        user = unmentioned_user(self._policy) if pair.user is None else pair.user
+        prefix, rules = Evaluator(self._policy).bucket(user, first, inbound=inbound)
+        service, said, meant = "every service", self._bucket(number), _bucket_of(prefix, rules)
+        for kind in self._kinds.kinds:
+            verdicts = self._decision(number, kind.service_class), _meant(rules, kind, first.version)
+            if verdicts[0] != verdicts[1]:
+                service = _service(kind)
+                said = f"{said}, {self._verdict(verdicts[0])}"
+                meant = f"{meant}, {self._verdict(verdicts[1])}"
+                break
+        witness = Witness(pair.label, inbound, first, last, service)
+        return ValidationError(str(witness), said, meant, witness)
+
+    def wrong_decision(self, bucket: Bucket, kind: Kind) -> ValidationError:
+        """A bucket's row gives another decision than the reference."""
+        rules = self._rules(bucket)
+        version = 6 if ":" in bucket.prefix else 4
+        said = self._decision(bucket.id, kind.service_class)
+        return self._wrong(bucket, _service(kind), said, _meant(rules, kind, version))
+
+    def wrong_fragment(self, bucket: Bucket, meant: int, fragment_class: int) -> ValidationError:
+        """A bucket's decision about fragments is not `meant`."""
+        return self._wrong(bucket, _FRAGMENTS, self._decision(bucket.id, fragment_class), meant)
+
+    def _wrong(self, bucket: Bucket, service: str, said: int, meant: int) -> ValidationError:
+        pair, interval = self._place(bucket)
+        first, last = interval.addresses if interval else (None, None)
+        label = pair.label if pair else _NOBODY
+        witness = Witness(label, bucket.inbound, first, last, service)
+        name = self._bucket(bucket.id)
+        return ValidationError(
+            str(witness), f"{name}, {self._verdict(said)}", f"{name}, {self._verdict(meant)}", witness
+        )
+
+    def _place(self, bucket: Bucket) -> tuple[ClassPair | None, Interval | None]:
+        """A user and addresses that the bucket decides about."""
+        for pair in self._classes:
+            row = self.reach_row(pair, bucket.inbound)
+            for (_, column), interval in self._destinations.pairs.items():
+                if self._entry(self._reach, row, column) == bucket.id:
+                    return pair, interval
+        return None, None
+
+    def _entry(self, matrix: PagedRows, row: int, column: int) -> int:
+        size = matrix.element
+        return int.from_bytes(matrix.row(row)[column * size : (column + 1) * size], "little")
+
+    def _decision(self, bucket: int, service_class: int) -> int:
+        """What programs decide by: 0 without a bucket."""
+        return self._entry(self._judge, bucket, service_class) if bucket else 0
+
+    def _rules(self, bucket: Bucket) -> list[Rule]:
+        return [self._policy.rules[number - 1] for number in bucket.rules]
+
+    def _bucket(self, number: int) -> str:
+        buckets = self._encoded.manifest.buckets
+        if number > len(buckets):
+            return f"bucket {number} of {len(buckets)}"
+        if not number:
+            return "no bucket"
+        return f"bucket {buckets[number - 1].prefix} with rules {list(buckets[number - 1].rules)}"
+
+    def _verdict(self, decision: int) -> str:
+        number, verdict = decision >> VERDICT_BITS, Verdict(decision & (1 << VERDICT_BITS) - 1)
+        if not number:
+            return "no rule" if verdict is Verdict.NONE else f"{verdict.label} by no rule"
+        if number > len(self._policy.rules):
+            return f"{verdict.label} by rule {number} of {len(self._policy.rules)}"
+        rule = self._policy.rules[number - 1]
+        return f"{verdict.name.lower()} by rule {number} ({rule.position}: {rule.text})"
+
+
+def _bucket_of(prefix: Prefix | None, rules: Sequence[Rule]) -> str:
+    return f"bucket {prefix} with rules {[rule.id for rule in rules]}" if prefix else "no bucket"
+
+
+def _meant(rules: Sequence[Rule], kind: Kind, version: int) -> int:
+    """The reference's decision, of a bucket's rules about a kind of service, as tables have it."""
+    matching = tuple(r for r in rules if any_matches(r.services, kind.protocol, kind.low, version))
+    verdict, rule = verdict_of(matching)
+    return (rule.id if rule else 0) << VERDICT_BITS | verdict
+
+
+def _service(kind: Kind) -> str:
+    if kind.low is None:
+        return f"proto/{kind.protocol}"
+    ports = f"{kind.low}" if kind.low == kind.high else f"{kind.low}-{kind.high}"
+    return f"{ports}/{_PROTOCOLS[kind.protocol]}"

@@ -1,0 +1,144 @@
+"""The proof: everything that the tables say, held against everything that the policy means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wardgate.compiler.language.model import Policy
+from wardgate.compiler.validation.buckets import VERDICT_BITS, Buckets, Decisions, reach_row
+from wardgate.compiler.validation.counterexample import Accuser
+from wardgate.compiler.validation.described import check_description
+from wardgate.compiler.validation.destinations import Destinations, Stretch, decode_destinations, stretches
+from wardgate.compiler.validation.encoded import Encoded, read_encoded
+from wardgate.compiler.validation.errors import ValidationError
+from wardgate.compiler.validation.kinds import ServiceKinds
+from wardgate.compiler.validation.matrix import PagedRows
+from wardgate.compiler.validation.prefixes import PrefixTree, prefix_tree
+from wardgate.compiler.validation.services import decode_services
+from wardgate.compiler.validation.subjects import ClassPair, class_pairs
+from wardgate.runtime.layout.codes import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """What was proved: that the tables say what the policy means for each of `classes` policy classes,
+    in each of `directions` directions, for each of `destination_intervals` intervals of addresses (all of
+    IPv4 and IPv6), and for each of `service_intervals` protocols and intervals of ports (all of them),
+    which are of `service_classes` kinds. `comparisons` entries of tables were compared for it.
+    """
+
+    classes: int
+    directions: int
+    destination_intervals: int
+    service_intervals: int
+    service_classes: int
+    buckets: int
+    comparisons: int
+
+    @property
+    def verdicts(self) -> int:
+        """How many verdicts that is, one for each combination."""
+        return self.classes * self.directions * self.destination_intervals * self.service_intervals
+
+
+def validate(artefact: bytes, policy: Policy) -> ValidationReport:
+    """Prove that `artefact` says of every packet what `policy` means.
+
+    Everything is compared that a packet can lead to; entries that none can (padding) are not.
+    Raises ValidationError with the first difference, OutOfBoundsError (one too) where a lookup would
+    leave its table.
+    """
+    encoded = read_encoded(artefact)
+    check_description(encoded, policy)
+    return _Proof(encoded, policy).report()
+
+
+class _Proof:
+    def __init__(self, encoded: Encoded, policy: Policy) -> None:
+        self._encoded = encoded
+        self._policy = policy
+        self._tree: PrefixTree = prefix_tree(policy.rules)
+        self._classes: Sequence[ClassPair] = class_pairs(encoded, policy)
+        self._destinations: Destinations = decode_destinations(encoded, self._tree)
+        forms = {form for rule in policy.rules for form in rule.services}
+        self._kinds = ServiceKinds(forms, decode_services(encoded))
+        self._buckets = Buckets(encoded, policy, self._tree)
+        self._fragment_class = encoded.parameter("fragment_class")
+        self._reach = PagedRows(encoded, "reach", (number for _, number in self._destinations.pairs))
+        service_classes = (kind.service_class for kind in self._kinds.kinds)
+        self._judge = PagedRows(encoded, "judge", (*service_classes, self._fragment_class))
+        self._accuser = Accuser(
+            encoded, policy, self._classes, self._destinations, self._kinds, self._reach, self._judge
+        )
+
+    def report(self) -> ValidationReport:
+        # Without a rule of the other direction, programs do not ask for a row of it.
+        directions = (False, True) if any(rule.inbound for rule in self._policy.rules) else (False,)
+        compared = 0
+        _check_width("reach_pages", self._reach.element, len(self._encoded.manifest.buckets))
+        for inbound in directions:
+            for pair in self._classes:
+                compared += self._compare_reach(pair, inbound)
+        self._buckets.check_all_met()
+        compared += self._compare_judge()
+        return ValidationReport(
+            classes=len(self._classes),
+            directions=len(directions),
+            destination_intervals=self._destinations.intervals,
+            service_intervals=self._kinds.intervals,
+            service_classes=len(self._kinds.kinds),
+            buckets=len(self._encoded.manifest.buckets),
+            comparisons=compared,
+        )
+
+    def _compare_reach(self, pair: ClassPair, inbound: bool) -> int:
+        """The buckets of a policy class, for all addresses."""
+        numbers = self._buckets.of_rules(pair.users.rules(inbound=inbound))
+        meant = reach_row(numbers, self._tree, self._reach.element)
+        said = self._reach.row(self._accuser.reach_row(pair, inbound))
+        wrong = _first_difference(meant, said, self._destinations.stretches, self._reach.element)
+        if wrong is not None:
+            raise self._accuser.wrong_bucket(pair, inbound, wrong)
+        return len(self._destinations.pairs)
+
+    def _compare_judge(self) -> int:
+        """The decisions of all buckets, for all services."""
+        kinds, element = self._kinds.kinds, self._judge.element
+        places = stretches((number, kind.service_class) for number, kind in enumerate(kinds))
+        largest = max(len(self._policy.rules), 1) << VERDICT_BITS | Verdict.DENY
+        _check_width("judge_pages", element, largest)
+        decisions = Decisions(self._policy, self._kinds, element)
+        fragment_at = slice(self._fragment_class * element, (self._fragment_class + 1) * element)
+        for bucket in self._encoded.manifest.buckets:
+            version = self._tree.prefixes[self._tree.node_of[bucket.prefix] - 1].version
+            meant = decisions.row(bucket.rules, version)
+            said = self._judge.row(bucket.id)
+            wrong = _first_difference(meant, said, places, element)
+            if wrong is not None:
+                raise self._accuser.wrong_decision(bucket, kinds[wrong[0]])
+            fragment = decisions.fragment(meant)
+            if said[fragment_at] != fragment.to_bytes(element, "little"):
+                raise self._accuser.wrong_fragment(bucket, fragment, self._fragment_class)
+        return len(self._encoded.manifest.buckets) * (len(kinds) + 1)
+
+
+def _check_width(table: str, element: int, largest: int) -> None:
+    if largest >> (8 * element):
+        raise ValidationError(f"table {table}", f"entries of {element} bytes", f"needs {largest} in one")
+
+
+def _first_difference(
+    meant: bytes | bytearray, said: bytes, places: Sequence[Stretch], element: int
+) -> tuple[int, int] | None:
+    """The first (item, column) where the rows differ; None where there is none."""
+    for place in places:
+        first, column, size = place.first * element, place.column * element, place.length * element
+        if meant[first : first + size] != said[column : column + size]:
+            return next(
+                (place.first + index, place.column + index)
+                for index in range(place.length)
+                if meant[first + index * element : first + (index + 1) * element]
+                != said[column + index * element : column + (index + 1) * element]
+            )
+    return None
