@@ -119,8 +119,8 @@ def _words(mine: Sequence[Span], icmp: int) -> list[str]:
         words.append("icmp")
         bare.discard(icmp)
     if len(bare) > len(_UNCOMMON) // 2:
-        without = "".join(f" except {number}" for number in sorted(_UNCOMMON - bare - {icmp}))
-        words.append(f"other protocols{without}")
+        without = [f" {number}" for number in sorted(_UNCOMMON - bare - {icmp})]
+        words.append(f"other protocols{' except' * bool(without)}{''.join(without)}")
     else:
         words += [f"proto/{number}" for number in sorted(bare)]
     return words

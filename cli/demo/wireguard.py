@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -61,7 +62,7 @@ class KernelDevice:
             try:
                 links.add(name, "wireguard")
             except NetlinkError as error:
-                raise TunnelError(f"the kernel has no WireGuard: {error}") from None
+                raise TunnelError(f"no kernel WireGuard: {os.strerror(error.code)}") from None
 
     def configure(self, keys: KeyPair, port: int, peers: Iterable[RemotePeer]) -> None:
         """Set key, UDP port and peers."""

@@ -224,6 +224,16 @@ def test_explain_shows_every_service(e2e, office):
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_what_the_documentation_shows(e2e):
+    """Each example of docs/explain.md prints what the page says."""
+    blocks = (EXAMPLES.parent / "docs" / "explain.md").read_text().split("```\n$ wardgate ")[1:]
+    assert len(blocks) == 2
+    for block in blocks:
+        command, _, expected = block.partition("\n```")[0].partition("\n")
+        done = e2e.run_wardgate(*command.split(), cwd=EXAMPLES)
+        assert done.stdout.rstrip("\n") == expected
+
+
 def test_the_reference_needs_a_policy(e2e, office):
     done = e2e.run_wardgate("explain", office, *QUESTION, "--engine", "reference")
     assert done.returncode == 2

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+README = Path(__file__).resolve().parents[2] / "README.md"
 DEMO = (sys.executable, "-m", "wardgate.cli.demo")
 STAGES = (
     "-- before anyone has logged in",
@@ -101,6 +102,9 @@ def test_without_root():
     assert done.returncode == 0, done.stdout + done.stderr
     check_table(done.stdout, "the interpreter")
     assert "You are not root: no packets are sent." in done.stderr
+    # What the README shows is what a reader will see.
+    shown = README.read_text().partition("```\nuser ")[2].partition("\n```")[0]
+    assert f"user {shown}".splitlines()[:-1] == done.stdout.splitlines()[:-1]
 
 
 @pytest.mark.root
