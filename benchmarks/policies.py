@@ -73,10 +73,16 @@ class Shape:
 
     @classmethod
     def of_rules(cls, rules: int, *, seed: int = 1) -> Shape:
-        """The shape that goes with a number of rules: as many prefixes up to 10,000, a group for ten
-        rules up to 100, a policy class for ten rules up to 1,000."""
-        groups = min(max(rules // 10, 3), 100)
-        return cls(rules, min(rules, 10_000), groups, min(max(rules // 10, 5), 1_000), seed=seed)
+        """The shape that goes with a number of rules: a prefix for two rules, up to 10,000; a group for
+        ten rules, up to 100; a policy class for ten rules, up to 1,000."""
+        prefixes, groups, classes = rules // 2, rules // 10, rules // 10
+        return cls(
+            rules,
+            min(max(prefixes, 8), 10_000),
+            min(max(groups, 3), 100),
+            min(max(classes, 5), 1_000),
+            seed=seed,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ import random
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import accumulate
 from typing import Final, Literal
 
-from wardgate.compiler.language.model import TCP, Everything, Packet, Policy, Ports, Rule
+from wardgate.compiler.language.model import MAX_PORT, TCP, Everything, Packet, Policy, Ports, Prefix, Rule
 from wardgate.compiler.semantics.effective import UserClass, user_classes
 from wardgate.compiler.semantics.evaluator import Evaluator
 from wardgate.compiler.semantics.reference import Session
@@ -27,6 +27,9 @@ ORDERS: Final[tuple[Order, ...]] = ("uniform", "zipf")
 
 _EVERY_PASS: Final = frozenset({Verdict.ALLOW, Verdict.MFA})
 _FRUITLESS: Final = 20_000
+_ASIDE: Final = 0.3
+_NOWHERE: Final = {4: IPv4Network("192.0.2.0/24"), 6: IPv6Network("2001:db8::/64")}
+"""For documentation (RFC 5737, RFC 3849): no policy has them."""
 
 
 class TraceError(Exception):
@@ -105,6 +108,32 @@ class TraceMaker:
             tuples = self._random.choices(tuples, cum_weights=weights, k=len(tuples))
         return Trace(version, protocol, tuple(tuples))
 
+    def sample(self, version: int, count: int) -> tuple[Trace, list[bool]]:
+        """TCP packets with any verdict, also addresses and ports that no rule is about, and whether
+        each passes: to check a program against the reference."""
+        found, passes = [], []
+        random_ = self._random
+        while len(found) < count:
+            device = random_.randrange(self._devices)
+            user = class_of(device, self._users)
+            prefix, low, high = self._near(version, user)
+            remote = int(prefix.network_address) + random_.randrange(min(prefix.num_addresses, 1 << 16))
+            if random_.random() < _ASIDE:
+                remote ^= 1 << random_.randrange(16)
+            port = random_.choice((low, high, random_.randint(low, high), min(high + 1, MAX_PORT), 443))
+            packet = Packet(_address(version, remote), TCP, port)
+            decision = self._evaluator.evaluate(user, packet, Session.AUTHORISED)
+            found.append(Tuple(device, remote, 40_000, port))
+            passes.append(decision.passes)
+        return Trace(version, TCP, tuple(found)), passes
+
+    def _near(self, version: int, user: str) -> tuple[Prefix, int, int]:
+        """A prefix and ports of a rule: the user's or, as often, anyone's."""
+        own = self._drawable.rules(user, version, TCP)
+        other = self._drawable.rules(self._random.choice(self._users), version, TCP)
+        rules = own if own and (self._random.random() < 0.5 or not other) else other
+        return self._random.choice(rules) if rules else (_NOWHERE[version], 1, MAX_PORT)
+
     def _distinct(self, version: int, count: int, protocol: int, verdicts: frozenset[Verdict]) -> list[Tuple]:
         found: dict[Tuple, None] = {}
         fruitless = 0
@@ -136,7 +165,11 @@ class TraceMaker:
 
 
 def _address(version: int, value: int) -> IPv4Address | IPv6Address:
-    return ip_address(value) if version == 4 else IPv6Address(value)
+    return IPv4Address(value) if version == 4 else IPv6Address(value)
+
+
+Covered = list[tuple[Prefix, int, int]]
+"""Prefix, lowest and highest port."""
 
 
 class _Drawable:
@@ -144,16 +177,16 @@ class _Drawable:
 
     def __init__(self, policy: Policy) -> None:
         self._classes = user_classes(policy)
-        self._kept: dict[tuple[int, int, int], list] = {}
+        self._kept: dict[tuple[int, int, int], Covered] = {}
 
-    def rules(self, user: str, version: int, protocol: int) -> list:
+    def rules(self, user: str, version: int, protocol: int) -> Covered:
         key = (self._classes.index(user), version, protocol)
         if key not in self._kept:
             self._kept[key] = _covered(self._classes.classes[key[0]], version, protocol)
         return self._kept[key]
 
 
-def _covered(users: UserClass, version: int, protocol: int) -> list:
+def _covered(users: UserClass, version: int, protocol: int) -> Covered:
     return [
         (prefix, max(low, 1), high)
         for rule in users.outbound
