@@ -1,5 +1,15 @@
 /* From an address and a service to a decision, by tables alone: no helper, no loop over rules. */
 
+/* An index that the verifier can bound. `mask` keeps it in the table; the barrier keeps LLVM from moving
+ * the AND into the operands, or from dropping it where it knows that it changes nothing. The verifier
+ * knows less: nothing of a byte-swapped number, nor, before Linux 6.10, of an OR of two unknown ones
+ * (is_safe_to_compute_dst_reg_range in kernel/bpf/verifier.c). */
+INLINE u32 masked(u32 index, u32 mask)
+{
+	asm("" : "+r"(index));
+	return index & mask;
+}
+
 #if V4
 INLINE u32 destination4(u32 address)
 {
@@ -7,9 +17,9 @@ INLINE u32 destination4(u32 address)
 #if V4_NODES
 
 	if (entry & ROUTE4_POINTER)
-		entry = t_route4_nodes[((entry & ~ROUTE4_POINTER) << 8 | (address >> 8 & 255)) & ROUTE4_NODES_MASK];
+		entry = t_route4_nodes[masked((entry & ~ROUTE4_POINTER) << 8 | (address >> 8 & 255), ROUTE4_NODES_MASK)];
 	if (entry & ROUTE4_POINTER)
-		entry = t_route4_nodes[((entry & ~ROUTE4_POINTER) << 8 | (address & 255)) & ROUTE4_NODES_MASK];
+		entry = t_route4_nodes[masked((entry & ~ROUTE4_POINTER) << 8 | (address & 255), ROUTE4_NODES_MASK)];
 #endif
 	return entry;
 }
@@ -31,9 +41,9 @@ INLINE u64 reaches(const struct address *a, u32 position)
 	u64 below = 0;
 #if V6_LOW
 
-	below = borrow(a->low, t_route6_low[position & ROUTE6_LOW_MASK], 0);
+	below = borrow(a->low, t_route6_low[masked(position, ROUTE6_LOW_MASK)], 0);
 #endif
-	return 1 ^ borrow(a->high, t_route6_high[position & ROUTE6_HIGH_MASK], below);
+	return 1 ^ borrow(a->high, t_route6_high[masked(position, ROUTE6_HIGH_MASK)], below);
 }
 #endif
 #if V6
@@ -50,14 +60,14 @@ INLINE u32 destination6(const struct address *a)
 		return ROUTE6_ABOVE;
 #endif
 #if V6_INDEXED
-	position = t_route6_index[a->high >> (64 - ROUTE6_SHARED_BITS - ROUTE6_INDEX_BITS) & ROUTE6_INDEX_MASK];
+	position = t_route6_index[masked(a->high >> (64 - ROUTE6_SHARED_BITS - ROUTE6_INDEX_BITS), ROUTE6_INDEX_MASK)];
 #endif
 #if V6_SEARCH
 #pragma clang loop unroll(full)
 	for (u32 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1)
 		position += step * reaches(a, position + step);
 #endif
-	return t_route6_class[position & ROUTE6_CLASS_MASK];
+	return t_route6_class[masked(position, ROUTE6_CLASS_MASK)];
 }
 #endif
 
@@ -76,9 +86,9 @@ INLINE u32 destination(const struct address *a, u32 version)
 
 INLINE u32 bucket_of(u32 row, u32 destination_class)
 {
-	u32 page = t_reach_directory[(row * REACH_PER_ROW + (destination_class >> 6)) & REACH_DIRECTORY_MASK];
+	u32 page = t_reach_directory[masked(row * REACH_PER_ROW + (destination_class >> 6), REACH_DIRECTORY_MASK)];
 
-	return t_reach_pages[(page << 6 | (destination_class & 63)) & REACH_PAGES_MASK];
+	return t_reach_pages[masked(page << 6 | (destination_class & 63), REACH_PAGES_MASK)];
 }
 
 INLINE u32 service_of(u32 protocol, u32 port)
@@ -93,19 +103,19 @@ INLINE u32 service_of(u32 protocol, u32 port)
 	else if (protocol == PROTOCOL_SCTP)
 		row = 2 << 8;
 	else
-		return t_protocols[protocol & PROTOCOLS_MASK];
-	page = t_ports_directory[(row | port >> 8) & PORTS_DIRECTORY_MASK];
-	return t_ports_pages[(page << 8 | (port & 255)) & PORTS_PAGES_MASK];
+		return t_protocols[masked(protocol, PROTOCOLS_MASK)];
+	page = t_ports_directory[masked(row | port >> 8, PORTS_DIRECTORY_MASK)];
+	return t_ports_pages[masked(page << 8 | (port & 255), PORTS_PAGES_MASK)];
 #else
-	return t_protocols[protocol & PROTOCOLS_MASK];
+	return t_protocols[masked(protocol, PROTOCOLS_MASK)];
 #endif
 }
 
 INLINE u32 decision_of(u32 bucket, u32 service)
 {
-	u32 page = t_judge_directory[(bucket * JUDGE_PER_ROW + (service >> 6)) & JUDGE_DIRECTORY_MASK];
+	u32 page = t_judge_directory[masked(bucket * JUDGE_PER_ROW + (service >> 6), JUDGE_DIRECTORY_MASK)];
 
-	return t_judge_pages[(page << 6 | (service & 63)) & JUDGE_PAGES_MASK];
+	return t_judge_pages[masked(page << 6 | (service & 63), JUDGE_PAGES_MASK)];
 }
 
 /* What the tables are asked. `port`: of the side that was spoken to first. */

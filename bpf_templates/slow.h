@@ -3,10 +3,13 @@
 COLD u32 consider_cold(struct outcome *o, const struct subject *s, const struct view *v, u32 inbound, u32 initiates)
 {
 	struct device *device;
+	u32 slot;
 
 	if (!o || !s || !v)
 		return REASON_NO_DEVICE;
-	device = bpf_map_lookup_elem(&devices, &s->slot);
+	/* Linux 6.1 takes no key from memory that a global function was given. */
+	slot = s->slot;
+	device = bpf_map_lookup_elem(&devices, &slot);
 	if (!device)
 		return REASON_NO_DEVICE;
 	return consider(o, s, device, v, inbound, initiates, 0);
