@@ -1,0 +1,1 @@
+"""The `wardgate` command, and the demo. `main` is its entry; `commands` has a module for each subcommand."""

@@ -104,7 +104,13 @@ def test_broken_policies_are_1(e2e, tmp_path, name, command):
     assert ": error: " in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out.o").exists()
-    done = e2e.run_wardgate(command, path, *more, "--json")
+
+
+@pytest.mark.parametrize("name", BROKEN_POLICIES)
+def test_broken_policies_as_data(e2e, tmp_path, name):
+    path = tmp_path / "policy.yaml"
+    path.write_bytes(BROKEN_POLICIES[name])
+    done = e2e.run_wardgate("check", path, "--json")
     assert done.returncode == 1
     document = json.loads(done.stdout)
     assert (document["ok"], document["status"]) == (False, 1)
