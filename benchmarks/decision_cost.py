@@ -25,7 +25,8 @@ from wardgate.compiler.compile import compile_policy
 from wardgate.runtime.layout.codes import Verdict
 from wardgate.runtime.program import Program
 
-from benchmarks.measured_gate import MeasuredGate
+from benchmarks.competitors.contestant import Contestant
+from benchmarks.measured_gate import make_gate
 from benchmarks.policies import GeneratedPolicy, Shape, generate
 from benchmarks.programs import build, load
 from benchmarks.replay import Replay, ReplayError
@@ -63,12 +64,12 @@ def measure(devices: int, rounds: int) -> dict[str, Any]:
     # A change of the CPU in the middle of a run would be a change of caches.
     os.sched_setaffinity(0, {CPU})
     with ExitStack() as stack:
-        gates: dict[int, tuple[MeasuredGate, TraceMaker]] = {}
+        gates: dict[int, tuple[Contestant, TraceMaker]] = {}
         for rules in RULES:
             generated = generate(Shape.of_rules(rules))
             artefact, seconds = timed_compile(generated)
             compiled[rules] = {"seconds": seconds, "bytes": len(artefact)}
-            gate = stack.enter_context(MeasuredGate(artefact, generated.users, devices))
+            gate = stack.enter_context(make_gate(artefact, generated.users, devices))
             gates[rules] = (gate, TraceMaker(generated, devices))
         empty = stack.enter_context(load(build("competitors/empty.c", {"XDP": 0}))).programs["decide"]
         for version, kind, distinct in product((4, 6), KINDS, DISTINCT):
@@ -94,7 +95,7 @@ def timed_compile(generated: GeneratedPolicy) -> tuple[bytes, float]:
 
 
 def _side_by_side(
-    traces: Mapping[int, tuple[MeasuredGate, Trace]], empty: Program, rounds: int
+    traces: Mapping[int, tuple[Contestant, Trace]], empty: Program, rounds: int
 ) -> dict[int, dict[str, Any]]:
     with ExitStack() as stack:
         runs = {}
@@ -115,8 +116,8 @@ def _side_by_side(
 
 def _run(replay: Replay, program: Program) -> float:
     # Once through, for the caches that the others used since, then the run that counts.
-    replay.run(program, len(replay.trace.tuples))
-    return replay.run(program, REPEAT)
+    replay.run(program, len(replay.trace.tuples), start=0)
+    return replay.run(program, REPEAT, start=0)
 
 
 def table(results: dict[str, Any]) -> str:

@@ -8,7 +8,6 @@ measured by going on to a program that does nothing, and subtracted.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Final
@@ -53,31 +52,28 @@ class Replay:
         )
         try:
             fill_array(self._harness.maps["trace"], trace.records())
+            self._go_to(0)
         except BaseException:
             self._stack.close()
             raise
 
-    def run(self, program: Program, repeat: int) -> int:
-        """Replay `repeat` tuples from where the last run ended; mean ns of one, the harness included.
-
-        The kernel gives whole ns.
-        """
+    def run(self, program: Program, repeat: int, start: int | None = None) -> int:
+        """Replay `repeat` tuples from number `start` on, or from where the last run ended, and from the
+        first again behind the last; mean ns of one, the harness included. The kernel gives whole ns."""
+        if start is not None:
+            self._go_to(start)
         self._aim(program)
         return self._run(repeat)[1]
 
-    def rewind(self) -> None:
-        """Go on with the first tuple."""
-        self._harness.maps["place"].update(bytes(4), struct.pack("<II", 0, len(self.trace.tuples)))
-
-    def verdicts(self, program: Program, count: int) -> Sequence[bool]:
+    def verdicts(self, program: Program, count: int) -> list[bool]:
         """Whether each of the first `count` tuples passes."""
         self._aim(program)
-        self.rewind()
-        found = []
-        for _ in range(count):
-            returned, _ns = self._run(1)
-            found.append(returned == PASSED[self.hook])
-        return found
+        self._go_to(0)
+        return [self._run(1)[0] == PASSED[self.hook] for _ in range(count)]
+
+    def _go_to(self, start: int) -> None:
+        length = len(self.trace.tuples)
+        self._harness.maps["place"].update(bytes(4), struct.pack("<II", start % length, length))
 
     def _aim(self, program: Program) -> None:
         self._harness.maps["target"].update(bytes(4), struct.pack("<I", program.fd.fileno()))

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from itertools import accumulate
-from typing import Final, Literal
+from itertools import accumulate, islice
+from typing import Final, Literal, NamedTuple
 
 from wardgate.compiler.language.model import MAX_PORT, TCP, Everything, Packet, Policy, Ports, Prefix, Rule
 from wardgate.compiler.semantics.effective import UserClass, user_classes
@@ -36,8 +36,7 @@ class TraceError(Exception):
     """The policy lets nothing pass of what the trace shall have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tuple:
+class Tuple(NamedTuple):
     """One packet: `device` counts from 0, ports are numbers."""
 
     device: int
@@ -78,6 +77,10 @@ def class_of(device: int, users: Sequence[str]) -> str:
     return users[device % len(users)]
 
 
+Kind = tuple[int, int, frozenset[Verdict]]
+"""IP version, protocol, and the verdicts that packets shall have."""
+
+
 class TraceMaker:
     """Draws traces for a policy and a number of devices."""
 
@@ -87,6 +90,7 @@ class TraceMaker:
         self._random = random.Random(seed)  # noqa: S311 - the same numbers each time are what is wanted
         self._evaluator = Evaluator(generated.policy)
         self._drawable = _Drawable(generated.policy)
+        self._drawn: dict[Kind, dict[Tuple, None]] = {}
 
     def draw(
         self,
@@ -100,12 +104,14 @@ class TraceMaker:
         """A trace of `distinct` tuples, as long. `uniform`: each once, in random order. `zipf`: drawn
         with weights that fall as 1/rank, so that some come often and some may not come at all.
 
-        TraceError where the policy has no such packets.
+        Shorter traces are beginnings of longer ones. TraceError where the policy has no such packets.
         """
-        tuples = self._distinct(version, distinct, protocol, verdicts)
+        known = self._drawn.setdefault((version, protocol, verdicts), {})
+        self._extend(known, distinct, (version, protocol, verdicts))
+        tuples = list(islice(known, distinct))
         if order == "zipf":
-            weights = list(accumulate(1 / rank for rank in range(1, len(tuples) + 1)))
-            tuples = self._random.choices(tuples, cum_weights=weights, k=len(tuples))
+            weights = list(accumulate(1 / rank for rank in range(1, distinct + 1)))
+            tuples = self._random.choices(tuples, cum_weights=weights, k=distinct)
         return Trace(version, protocol, tuple(tuples))
 
     def sample(self, version: int, count: int) -> tuple[Trace, list[bool]]:
@@ -134,18 +140,16 @@ class TraceMaker:
         rules = own if own and (self._random.random() < 0.5 or not other) else other
         return self._random.choice(rules) if rules else (_NOWHERE[version], 1, MAX_PORT)
 
-    def _distinct(self, version: int, count: int, protocol: int, verdicts: frozenset[Verdict]) -> list[Tuple]:
-        found: dict[Tuple, None] = {}
+    def _extend(self, known: dict[Tuple, None], count: int, kind: Kind) -> None:
         fruitless = 0
-        while len(found) < count:
-            drawn = self._draw_one(version, protocol, verdicts)
-            if drawn is None or drawn in found:
+        while len(known) < count:
+            drawn = self._draw_one(*kind)
+            if drawn is None or drawn in known:
                 fruitless += 1
-                if fruitless > _FRUITLESS + 100 * len(found):
+                if fruitless > _FRUITLESS + 100 * len(known):
                     raise TraceError(f"the policy has no {count} distinct packets of this kind to pass")
             else:
-                found[drawn] = None
-        return list(found)
+                known[drawn] = None
 
     def _draw_one(self, version: int, protocol: int, verdicts: frozenset[Verdict]) -> Tuple | None:
         random_ = self._random

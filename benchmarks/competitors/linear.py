@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Final
 
-from wardgate.compiler.language.model import Action, Prefix, Rule
+from wardgate.compiler.language.model import Prefix, Rule
 from wardgate.runtime.errors import WardgateError
 
 from benchmarks.competitors.contestant import (
@@ -78,18 +78,12 @@ def chain(model: PolicyModel, bits: dict[str, int]) -> str:
         lines.append(f"\tif (r->version == {version}) {{")
         for prefix in reversed(model.prefixes):
             if prefix.version == version:
-                lines += _prefix(prefix, _rules_of(model, prefix), bits)
+                lines += _prefix(prefix, model.rules_of(prefix), bits)
         lines.append("\t}")
     return "\n".join([*lines, "\treturn 0;", "}\n"])
 
 
-def _rules_of(model: PolicyModel, prefix: Prefix) -> list[Rule]:
-    order = [Action.DENY, Action.MFA, Action.ALLOW]
-    found = [rule for rule in model.policy.rules if prefix in rule.destinations]
-    return sorted(found, key=lambda rule: (order.index(rule.action), rule.id))
-
-
-def _prefix(prefix: Prefix, rules: list[Rule], bits: dict[str, int]) -> Iterator[str]:
+def _prefix(prefix: Prefix, rules: Iterable[Rule], bits: dict[str, int]) -> Iterator[str]:
     yield f"\t\tif ({_contains(prefix)}) {{"
     yield "\t\t\tabout = 0;"
     for rule in rules:

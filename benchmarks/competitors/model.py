@@ -6,7 +6,6 @@ the compiler does well or badly falls to it alone.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,7 +60,7 @@ class Bucket:
         """Services in order of precedence: the first that matches decides."""
         found = [
             match
-            for rule in sorted(self.rules, key=lambda rule: (_PRECEDENCE[rule.action], rule.id))
+            for rule in sorted(self.rules, key=_precedence)
             for form in rule.services
             for match in _matches(form, _VERDICTS[rule.action])
         ]
@@ -128,6 +127,17 @@ class PolicyModel:
         key = tuple(rule.id for rule in rules)
         return self._buckets.setdefault(key, Bucket(len(self._buckets) + 1, rules))
 
+    def rules_of(self, prefix: Prefix) -> tuple[Rule, ...]:
+        """Every rule, anyone's, about exactly this prefix, in order of precedence."""
+        return self._rules[prefix]
+
+    @cached_property
+    def _rules(self) -> dict[Prefix, tuple[Rule, ...]]:
+        return {
+            prefix: tuple(sorted(rules, key=_precedence))
+            for prefix, rules in buckets(self.policy.rules).items()
+        }
+
     @property
     def buckets(self) -> tuple[Bucket, ...]:
         """Every bucket; their numbers count from 1."""
@@ -136,17 +146,13 @@ class PolicyModel:
     @cached_property
     def parents(self) -> tuple[int, ...]:
         """For each of `prefixes` the position of the next wider one, -1 where there is none."""
-        positions = {prefix: position for position, prefix in enumerate(self.prefixes)}
-        lengths = sorted({prefix.prefixlen for prefix in self.prefixes})
+        positions = {_place(p, p.prefixlen): number for number, p in enumerate(self.prefixes)}
+        lengths = sorted({(prefix.version, prefix.prefixlen) for prefix in self.prefixes}, reverse=True)
         found = []
         for prefix in self.prefixes:
-            parent = -1
-            for length in reversed(lengths[: bisect_right(lengths, prefix.prefixlen - 1)]):
-                if length <= prefix.max_prefixlen:
-                    parent = positions.get(prefix.supernet(new_prefix=length), -1)
-                    if parent >= 0:
-                        break
-            found.append(parent)
+            wider = (n for v, n in lengths if v == prefix.version and n < prefix.prefixlen)
+            parents = (positions.get(_place(prefix, length), -1) for length in wider)
+            found.append(next((parent for parent in parents if parent >= 0), -1))
         return tuple(found)
 
     def deciding(self, one: ModelClass) -> list[Bucket | None]:
@@ -161,5 +167,14 @@ class PolicyModel:
         return found
 
 
+def _precedence(rule: Rule) -> tuple[int, int]:
+    return _PRECEDENCE[rule.action], rule.id
+
+
 def _wide_first(prefix: Prefix) -> tuple[int, int, int]:
     return prefix.version, prefix.prefixlen, int(prefix.network_address)
+
+
+def _place(prefix: Prefix, length: int) -> tuple[int, int, int]:
+    """The prefix of this length that contains `prefix`, as numbers."""
+    return prefix.version, length, int(prefix.network_address) >> (prefix.max_prefixlen - length)
