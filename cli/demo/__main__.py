@@ -28,8 +28,9 @@ from wardgate.cli.demo.wireguard import TunnelError
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 _POLICY, _DEVICES = _EXAMPLES / "office.yaml", _EXAMPLES / "devices.yaml"
 _NAME = "demo"
-_PATIENCE = 5.0
-"""Seconds in which a packet's fate must show: an answer, or the gate's report of a drop."""
+_PATIENCE = 30.0
+"""Seconds in which a packet's fate must show: an answer, or the gate's report of a drop. A fast machine
+needs none, an emulated one many."""
 
 _DIFFERS, _USAGE, _REFUSED = 1, 2, 3
 
@@ -51,7 +52,9 @@ def _wardgate(arguments: Sequence[str], stdin: str | None = None) -> str:
     return done.stdout
 
 
-def _compile(folder: Path) -> Path:
+def _compile(folder: Path, compiled: Path | None) -> Path:
+    if compiled:
+        return compiled
     artefact = folder / "office.o"
     _say(f"wardgate compile examples/{_POLICY.name} -o {artefact.name}")
     _wardgate(["compile", str(_POLICY), "-o", str(artefact)])
@@ -113,9 +116,9 @@ def _join(kinds: Sequence[str], gateway: NetNamespace, device: str, clients: Seq
     return tunnel
 
 
-def _enforced(folder: Path, expected: Answers, kinds: Sequence[str]) -> Sections:
+def _enforced(folder: Path, expected: Answers, kinds: Sequence[str], compiled: Path | None) -> Sections:
     """Every row from packets that a gate judged."""
-    artefact = _compile(folder)
+    artefact = _compile(folder, compiled)
     sections: Sections = []
     with ExitStack() as stack:
         network = stack.enter_context(Network(ADDRESSES, remotes(), lambda *ends: _join(kinds, *ends)))
@@ -142,20 +145,20 @@ def _conclude(sections: Sections, judge: str) -> int:
     return _DIFFERS if wrong else 0
 
 
-def _without_kernel(expected: Answers, reason: str) -> int:
+def _without_kernel(expected: Answers, reason: str, compiled: Path | None) -> int:
     _say(f"{reason}: no packets are sent.\nThe artefact's instructions run in the interpreter instead.")
     with tempfile.TemporaryDirectory(prefix="wardgate-demo-") as folder:
-        sections = _interpreted(_compile(Path(folder)), expected)
+        sections = _interpreted(_compile(Path(folder), compiled), expected)
     return _conclude(sections, "the interpreter")
 
 
-def _with_kernel(expected: Answers, kinds: Sequence[str]) -> int:
+def _with_kernel(expected: Answers, kinds: Sequence[str], compiled: Path | None) -> int:
     folder = isolation.RUN / "wardgate-demo"
     folder.mkdir()
     try:
-        sections = _enforced(folder, expected, kinds)
+        sections = _enforced(folder, expected, kinds, compiled)
     except TunnelError as error:
-        return _without_kernel(expected, str(error))
+        return _without_kernel(expected, str(error), compiled)
     return _conclude(sections, "the loaded gate")
 
 
@@ -175,23 +178,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo. 0: every row agrees; 1: one differs; 3: the system refused."""
     parser = argparse.ArgumentParser(prog="python -m wardgate.cli.demo", description=__doc__)
     parser.add_argument("--tunnel", choices=KINDS, help="a kind of tunnel, instead of the best there is")
+    parser.add_argument(
+        "--artefact", metavar="FILE", type=Path,
+        help="the example policy, compiled already: for a machine without a compiler",
+    )  # fmt: skip
     chosen = parser.parse_args(arguments)
     if not _POLICY.exists():
         _say(f"demo: {_POLICY} is not there; the demo runs from a checkout of the project")
         return _USAGE
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
-    return _guarded(lambda: _demo([chosen.tunnel] if chosen.tunnel else KINDS))
+    compiled = chosen.artefact.absolute() if chosen.artefact else None
+    return _guarded(lambda: _demo([chosen.tunnel] if chosen.tunnel else KINDS, compiled))
 
 
-def _demo(kinds: Sequence[str]) -> int:
+def _demo(kinds: Sequence[str], compiled: Path | None) -> int:
     expected = _answers(_POLICY, "reference")
     if os.geteuid() != 0:
-        return _without_kernel(expected, "You are not root")
+        return _without_kernel(expected, "You are not root", compiled)
     try:
-        return isolation.run(lambda: _guarded(lambda: _with_kernel(expected, kinds)))
+        return isolation.run(lambda: _guarded(lambda: _with_kernel(expected, kinds, compiled)))
     except isolation.IsolationError as error:
-        return _without_kernel(expected, f"This root may not make namespaces ({error})")
+        return _without_kernel(expected, f"This root may not make namespaces ({error})", compiled)
 
 
 if __name__ == "__main__":
