@@ -99,7 +99,7 @@ def generate(shape: Shape) -> GeneratedPolicy:
     """The policy of a shape."""
     text = json.dumps(document(shape), indent=1)
     policy = parse_policy_text(text, "policy.json").policy
-    return GeneratedPolicy(shape, text, policy, tuple(f"user{number}" for number in range(shape.classes)))
+    return GeneratedPolicy(shape, text, policy, _users(shape.classes))
 
 
 def document(shape: Shape) -> dict[str, Any]:
@@ -120,6 +120,44 @@ def document(shape: Shape) -> dict[str, Any]:
         "groups": _members(random_, groups, shape.classes),
         "policies": policies,
     }
+
+
+def full_buckets(
+    rules: int = 127, *, groups: int = 100, classes: int = 1_000, seed: int = 1
+) -> GeneratedPolicy:
+    """A policy each of whose buckets has so many rules, one port each: `groups` services of ten hosts of
+    either IP version, each open to a group."""
+    random_ = random.Random(seed)  # noqa: S311 - the same numbers each time are what is wanted
+    pool = random_.sample(range(1, 65_536), 2 * rules)
+    names = [f"group:g{number}" for number in range(groups)]
+    hosts, policies = {}, {}
+    for number, name in enumerate(names):
+        hosts[f"farm{number}"] = [
+            *(f"10.{number}.0.{host}" for host in range(1, 11)),
+            *(f"fd00:{number:x}::{host:x}" for host in range(1, 11)),
+        ]
+        ports = random_.sample(pool, rules)
+        mfa = rules // 5
+        policies[name] = {
+            "allow": [f"farm{number} {port}/tcp" for port in ports[mfa:]],
+            "mfa": [f"farm{number} {port}/tcp" for port in ports[:mfa]],
+        }
+    text = json.dumps(
+        {
+            "version": 1,
+            "tunnel": [str(TUNNEL4), str(TUNNEL6)],
+            "hosts": hosts,
+            "groups": _members(random_, names, classes),
+            "policies": policies,
+        },
+        indent=1,
+    )
+    shape = Shape(rules * groups, 20 * groups, groups, classes, seed=seed)
+    return GeneratedPolicy(shape, text, parse_policy_text(text, "policy.json").policy, _users(classes))
+
+
+def _users(classes: int) -> tuple[str, ...]:
+    return tuple(f"user{number}" for number in range(classes))
 
 
 def _weighted(random_: random.Random, choices: Sequence[tuple[Any, int]]) -> Any:

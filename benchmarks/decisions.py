@@ -1,0 +1,121 @@
+"""The cost of decisions: by size of the trace, by number of rules, by kind of packet, by hook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wardgate.compiler.language.model import TCP, UDP
+from wardgate.runtime.layout.codes import Verdict
+
+from benchmarks.contest import PASSING, Cell, Contest, Effort, headline, say
+from benchmarks.policies import Shape, full_buckets, generate
+from benchmarks.traces import ORDERS, TraceMaker
+
+VERSIONS: Final = (4, 6)
+_ALLOW: Final = frozenset({Verdict.ALLOW})
+_MFA: Final = frozenset({Verdict.MFA})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure. `traces` are numbers of distinct tuples; `hot` and `cold` those of the figure
+    by number of rules."""
+
+    big: Shape
+    devices: int
+    traces: tuple[int, ...]
+    rules: tuple[int, ...]
+    hot: int
+    cold: int
+    effort: Effort
+
+
+FULL: Final = Plan(
+    big=Shape(rules=20_000, prefixes=10_000, groups=100, classes=1_000),
+    devices=100_000,
+    traces=(1, 256, 4_096, 65_536, 1_000_000),
+    rules=(10, 100, 1_000, 10_000, 100_000),
+    hot=256,
+    cold=65_536,
+    effort=Effort(rounds=15),
+)
+QUICK: Final = Plan(
+    big=Shape.of_rules(500),
+    devices=2_000,
+    traces=(1, 256, 4_096),
+    rules=(10, 500),
+    hot=256,
+    cold=4_096,
+    effort=Effort(rounds=5, shortest=4_096, longest=8_192),
+)
+
+
+def measure(plan: Plan) -> dict[str, Any]:
+    """All figures about decisions; see `report` for what is made of them."""
+    results: dict[str, Any] = {"sizes": []}
+    say(f"decisions by size of the trace: {plan.big}")
+    generated = generate(plan.big)
+    maker = TraceMaker(generated, plan.devices)
+    with Contest(generated, plan.devices, maker=maker) as contest:
+        results["by_trace"] = _cells(contest, _by_trace(plan), plan.effort)
+        results["by_kind"] = _cells(contest, _by_kind(plan), plan.effort)
+        results["sizes"].append(_size(contest))
+    say("the gate by XDP")
+    with Contest(generated, plan.devices, hook="xdp", competitors=(), maker=maker) as contest:
+        cells = [Cell(v, n) for v in VERSIONS for n in plan.traces if n <= 4_096]
+        results["by_xdp"] = _cells(contest, cells, plan.effort)
+    results["by_rules"] = []
+    for rules in plan.rules:
+        say(f"decisions by number of rules: {rules:,}")
+        with Contest(generate(Shape.of_rules(rules)), plan.devices) as contest:
+            cells = [Cell(v, n) for v in VERSIONS for n in (plan.hot, plan.cold)]
+            results["by_rules"] += _cells(contest, cells, plan.effort)
+            results["sizes"].append(_size(contest))
+    say("a bucket of 127 rules")
+    with Contest(full_buckets(classes=plan.big.classes), plan.devices) as contest:
+        cells = [Cell(v, n) for v in VERSIONS for n in (1, plan.traces[-1])]
+        results["full_bucket"] = _cells(contest, cells, plan.effort)
+    return results
+
+
+def _by_trace(plan: Plan) -> list[Cell]:
+    return [
+        Cell(version, distinct, order)
+        for version in VERSIONS
+        for distinct in plan.traces
+        for order in ORDERS
+        if distinct > 1 or order == "uniform"
+    ]
+
+
+def _by_kind(plan: Plan) -> list[Cell]:
+    """Segments by verdict, and datagrams of flows that are known once the first round has opened them."""
+    kinds = [(TCP, _ALLOW), (TCP, _MFA), (UDP, _ALLOW), (UDP, _MFA), (UDP, PASSING)]
+    return [
+        Cell(version, distinct, protocol=protocol, verdicts=verdicts)
+        for version in VERSIONS
+        for protocol, verdicts in kinds
+        for distinct in plan.traces
+        if distinct <= 4_096
+    ]
+
+
+def _cells(contest: Contest, cells: list[Cell], effort: Effort) -> list[dict[str, Any]]:
+    found = []
+    for cell in cells:
+        found.append(contest.measure(cell, effort))
+        say(headline(found[-1]))
+    return found
+
+
+def _size(contest: Contest) -> dict[str, Any]:
+    shape = contest.generated.shape
+    return {
+        "rules": shape.rules,
+        "prefixes": shape.prefixes,
+        "classes": shape.classes,
+        "devices": contest.devices,
+        "bytes": contest.sizes(),
+        "refused": contest.refused,
+    }
