@@ -77,14 +77,11 @@ def _mount(source: str | None, target: str, kind: str | None, flags: int = 0) ->
     call("mount", *encoded, ctypes.c_ulong(flags), None)
 
 
-class _StoppedError(BaseException):
-    """A signal that ends the demo; the argument is its number."""
-
-
 def _stop(number: int, _frame: FrameType | None) -> None:
-    for other in _FORWARDED:
-        signal.signal(other, signal.SIG_IGN)
-    raise _StoppedError(number)
+    """End at once: with the first process of a PID namespace all others end, and with them the
+    namespaces, which hold all that was made. An exception instead would be lost where it is raised in a
+    callback of an event loop, as netlink's has."""
+    os._exit(128 + number)
 
 
 def _be_first_process(work: Callable[[], int], parent_alive: int) -> None:
@@ -101,8 +98,6 @@ def _be_first_process(work: Callable[[], int], parent_alive: int) -> None:
             signal.signal(number, _stop)
         status = work()
         sys.stdout.flush()
-    except _StoppedError as stopped:
-        status = 128 + int(stopped.args[0])
     except BrokenPipeError:
         status = 128 + signal.SIGPIPE
     except BaseException:
