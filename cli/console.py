@@ -10,6 +10,8 @@ from typing import Any
 
 Json = Mapping[str, Any] | Sequence[Any] | str | int | float | bool | None
 
+_MOST_WARNINGS = 20
+
 
 def dumps(document: Json) -> str:
     """One line of JSON, as every command prints it; non-ASCII characters as themselves."""
@@ -51,6 +53,14 @@ class Console:
     def warn(self, text: str) -> None:
         """Say what the user should look at."""
         self.note(f"warning: {text}")
+
+    def warnings(self, texts: Sequence[str]) -> None:
+        """Show warnings, unless asked to be verbose only the first of very many."""
+        shown = len(texts) if self.verbose else _MOST_WARNINGS
+        for text in texts[:shown]:
+            self.note(text)
+        if len(texts) > shown:
+            self.warn(f"{len(texts) - shown:,} more like these; --verbose shows them all")
 
     def _out(self, text: str) -> None:
         sys.stdout.write(text + "\n")

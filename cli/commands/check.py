@@ -31,7 +31,8 @@ def check_command(console: Console, policy: Path, resolver: Resolver) -> int:
     loaded = load_policy(policy, resolver=resolver)
     report = check_policy(loaded.policy)
     diagnostics = (*loaded.warnings, *report.diagnostics())
-    for diagnostic in diagnostics:
+    console.warnings([diagnostic.render() for diagnostic in loaded.warnings])
+    for diagnostic in report.diagnostics():
         console.note(diagnostic.render())
     status = 0 if report.passed else POLICY_SAYS_NO
     if console.json:

@@ -91,8 +91,7 @@ def _clang(path: str | None) -> Clang | None:
 
 
 def _warn(console: Console, warnings: tuple[Diagnostic, ...]) -> None:
-    for diagnostic in warnings:
-        console.note(diagnostic.render())
+    console.warnings([diagnostic.render() for diagnostic in warnings])
 
 
 _NOT_VALIDATED = """\

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from wardgate.cli import columns, duration, outfile
+from wardgate.cli.console import Console
 
 
 @pytest.mark.parametrize(
@@ -83,3 +84,14 @@ def test_a_device_is_written_to():
     null = Path(os.devnull)
     outfile.write(null, b"x")
     assert stat.S_ISCHR(null.stat().st_mode)
+
+
+def test_very_many_warnings_are_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = [f"w{number}" for number in range(1, 31)]
+    Console().warnings(texts[:20])
+    assert capsys.readouterr().err.split() == texts[:20]
+    Console().warnings(texts)
+    told = capsys.readouterr().err.splitlines()
+    assert told == [*texts[:20], "warning: 10 more like these; --verbose shows them all"]
+    Console(verbose=True).warnings(texts)
+    assert capsys.readouterr().err.split() == texts
