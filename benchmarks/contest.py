@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -140,16 +140,18 @@ class Contest:
         """Bytes of each contestant's maps."""
         return {letter: one.table_bytes for letter, one in self.contestants.items() if letter != EMPTY}
 
-    def measure(self, cell: Cell, effort: Effort) -> dict[str, Any]:
-        """All contestants on one trace, taking turns: ns a packet over the empty program, and in all."""
+    def measure(self, cell: Cell, effort: Effort, among: Container[str] | None = None) -> dict[str, Any]:
+        """Contestants, all or those of `among`, on one trace, taking turns: ns a packet over the empty
+        program."""
         trace = self.maker.draw(
             cell.version, cell.distinct, cell.order, protocol=cell.protocol, verdicts=cell.verdicts
         )
         with Replay(trace, self.hook) as replay:
-            rounds = dict.fromkeys(self.contestants, 0)
+            taking_part = [x for x in self.contestants if among is None or x in among or x == EMPTY]
+            rounds = dict.fromkeys(taking_part, 0)
             runs = {
-                letter: partial(_run, replay, one, effort.packets(cell.distinct), letter, rounds)
-                for letter, one in self.contestants.items()
+                x: partial(_run, replay, self.contestants[x], effort.packets(cell.distinct), x, rounds)
+                for x in taking_part
             }
             samples = interleave(runs, effort.rounds)
         over = added(samples, EMPTY)

@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-from wardgate.compiler.compile import compile_policy
 from wardgate.runtime.layout.codes import Verdict
 from wardgate.runtime.program import Program
 
 from benchmarks.competitors.contestant import Contestant
+from benchmarks.compiling import timed_compile
+from benchmarks.contest import pin_to_cpu
 from benchmarks.measured_gate import make_gate
-from benchmarks.policies import GeneratedPolicy, Shape, generate
+from benchmarks.policies import Shape, generate
 from benchmarks.programs import build, load
 from benchmarks.replay import Replay, ReplayError
 from benchmarks.sampling import Summary, added, interleave
@@ -43,7 +40,6 @@ KINDS = {
 REPEAT = 10_000
 """Packets in a run: a few milliseconds, so that most runs are not interrupted."""
 CHECKED = 300
-CPU = max(os.sched_getaffinity(0))
 
 
 def main() -> int:
@@ -61,15 +57,14 @@ def main() -> int:
 def measure(devices: int, rounds: int) -> dict[str, Any]:
     """All cells; see `table`."""
     compiled, cells = {}, []
-    # A change of the CPU in the middle of a run would be a change of caches.
-    os.sched_setaffinity(0, {CPU})
+    pin_to_cpu()
     with ExitStack() as stack:
         gates: dict[int, tuple[Contestant, TraceMaker]] = {}
         for rules in RULES:
             generated = generate(Shape.of_rules(rules))
             artefact, seconds = timed_compile(generated)
-            compiled[rules] = {"seconds": seconds, "bytes": len(artefact)}
-            gate = stack.enter_context(make_gate(artefact, generated.users, devices))
+            compiled[rules] = {"seconds": seconds, "bytes": len(artefact.data)}
+            gate = stack.enter_context(make_gate(artefact.data, generated.users, devices))
             gates[rules] = (gate, TraceMaker(generated, devices))
         empty = stack.enter_context(load(build("competitors/empty.c", {"XDP": 0}))).programs["decide"]
         for version, kind, distinct in product((4, 6), KINDS, DISTINCT):
@@ -82,16 +77,6 @@ def measure(devices: int, rounds: int) -> dict[str, Any]:
                     {"rules": rules, "version": version, "kind": kind, "distinct": distinct, **found}
                 )
     return {"devices": devices, "compiled": compiled, "cells": cells}
-
-
-def timed_compile(generated: GeneratedPolicy) -> tuple[bytes, float]:
-    """The artefact of a policy, and the seconds from its file on disk to it."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "policy.json")
-        path.write_text(generated.text, encoding="utf-8")
-        start = time.perf_counter()
-        data = compile_policy(path).data
-        return data, time.perf_counter() - start
 
 
 def _side_by_side(

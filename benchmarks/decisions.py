@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from wardgate.compiler.language.model import TCP, UDP
 from wardgate.runtime.layout.codes import Verdict
 
-from benchmarks.contest import PASSING, Cell, Contest, Effort, headline, say
+from benchmarks import classbench
+from benchmarks.contest import GATE, Cell, Contest, Effort, headline, say
 from benchmarks.policies import Shape, full_buckets, generate
 from benchmarks.traces import ORDERS, TraceMaker
 
@@ -59,7 +62,7 @@ def measure(plan: Plan) -> dict[str, Any]:
     maker = TraceMaker(generated, plan.devices)
     with Contest(generated, plan.devices, maker=maker) as contest:
         results["by_trace"] = _cells(contest, _by_trace(plan), plan.effort)
-        results["by_kind"] = _cells(contest, _by_kind(plan), plan.effort)
+        results["by_kind"] = _cells(contest, _by_kind(plan), plan.effort, among=(GATE,))
         results["sizes"].append(_size(contest))
     say("the gate by XDP")
     with Contest(generated, plan.devices, hook="xdp", competitors=(), maker=maker) as contest:
@@ -74,9 +77,21 @@ def measure(plan: Plan) -> dict[str, Any]:
             results["sizes"].append(_size(contest))
     say("a bucket of 127 rules")
     with Contest(full_buckets(classes=plan.big.classes), plan.devices) as contest:
-        cells = [Cell(v, n) for v in VERSIONS for n in (1, plan.traces[-1])]
+        cells = [Cell(v, n) for v in VERSIONS for n in (1, 256, plan.traces[-1])]
         results["full_bucket"] = _cells(contest, cells, plan.effort)
     return results
+
+
+def measure_filters(paths: Sequence[Path], plan: Plan) -> list[dict[str, Any]]:
+    """The same for ClassBench filter sets: hot and cold traces of each, and sizes."""
+    found = []
+    for path in paths:
+        say(f"filter set {path.name}")
+        with Contest(classbench.convert(path), plan.devices) as contest:
+            cells = [Cell(4, n) for n in (plan.hot, plan.cold)]
+            measured = _cells(contest, cells, plan.effort)
+            found.append({"name": path.name, "cells": measured, **_size(contest)})
+    return found
 
 
 def _by_trace(plan: Plan) -> list[Cell]:
@@ -90,8 +105,9 @@ def _by_trace(plan: Plan) -> list[Cell]:
 
 
 def _by_kind(plan: Plan) -> list[Cell]:
-    """Segments by verdict, and datagrams of flows that are known once the first round has opened them."""
-    kinds = [(TCP, _ALLOW), (TCP, _MFA), (UDP, _ALLOW), (UDP, _MFA), (UDP, PASSING)]
+    """Segments by verdict, and datagrams of flows that are known once the first round has opened them.
+    Of the gate alone: no competitor keeps flows, so their datagrams cost what their segments do."""
+    kinds = [(TCP, _ALLOW), (TCP, _MFA), (UDP, _ALLOW), (UDP, _MFA)]
     return [
         Cell(version, distinct, protocol=protocol, verdicts=verdicts)
         for version in VERSIONS
@@ -101,10 +117,12 @@ def _by_kind(plan: Plan) -> list[Cell]:
     ]
 
 
-def _cells(contest: Contest, cells: list[Cell], effort: Effort) -> list[dict[str, Any]]:
+def _cells(
+    contest: Contest, cells: Sequence[Cell], effort: Effort, among: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
     found = []
     for cell in cells:
-        found.append(contest.measure(cell, effort))
+        found.append(contest.measure(cell, effort, among))
         say(headline(found[-1]))
     return found
 
