@@ -14,6 +14,7 @@ Cells = list[dict[str, Any]]
 
 LETTERS: Final = ("gate", "a", "b", "c", "d")
 LABELS: Final = {"gate": "Wardgate", **{letter: f"({letter}) {name}" for letter, name in NAMES.items()}}
+_METHOD: Final = Path(__file__).with_name("method.md")
 _NS: Final = Axis("added ns a packet, median")
 
 
@@ -93,7 +94,7 @@ def _page(results: dict[str, Any], plots: Sequence[str]) -> str:
             "# Benchmarks",
             *(quick if results["quick"] else []),
             "",
-            _HOW,
+            _METHOD.read_text(encoding="utf-8"),
             "## The machine",
             "",
             *_machine(results),
@@ -146,46 +147,17 @@ def _page(results: dict[str, Any], plots: Sequence[str]) -> str:
     )
 
 
-_HOW = """## How it is measured
-
-`make bench` as root, or `wardgate bench` in a checkout, measures all of this on the machine at hand; the
-page is made from its results by `python -m benchmarks.run --report benchmarks/results.json`.
-
-BPF_PROG_TEST_RUN repeats one packet, which flatters caches. So a harness program (benchmarks/replay.c) replays a
-trace: each run writes the next tuple (device, remote, ports) into the packet and tail-calls the program
-under test, unmodified. The same harness with a program that does nothing is subtracted. Contestants take turns,
-in many short runs; before each run that counts, an equal one brings the caches to where they would be.
-Figures are ns a packet over the empty program: the median of the differences within a round, in brackets
-the difference of the two fastest runs and the distance of the quartiles. The kernel gives whole ns.
-
-Packets pass: segments of an established TCP connection from a device, of which 70 in 100 rules ask for
-nothing more and 20 for a session. Every contestant has the same policies, devices and sessions, and is checked
-against the reference on 1,000 packets of all kinds before it is measured. Policies are drawn from a seed
-(benchmarks/policies.py says from which distributions).
-
-The competitors are our own C (benchmarks/competitors), each as good as its pattern allows; all parse the same,
-check the session with the same clock, and count the verdict. None of them handles fragments, extension
-headers, ICMP errors, idle sessions, events or datagram flows, all of which the gate does.
-
-- (a) A hash of devices, one LPM trie of all destinations, a hash of (bucket, service class); arrays
-  lead from (class, destination) to the bucket and from the port to the service class.
-- (b) For each policy class an LPM trie, whose value is an array of 128 rules in order of precedence.
-- (c) One LPM trie from address to identity, and for each policy class an LPM trie on (identity, protocol, port).
-- (d) Straight-line code: each prefix, longest first, and each of its rules is a comparison.
-
-(b) and (c) share tries between users with the same policy, which is more than the patterns ask for: with a
-trie for each of 100,000 users they would not fit into memory.
-"""
-
-
 def _machine(results: dict[str, Any]) -> list[str]:
     m = results["machine"]
     caches = ", ".join(f"{level} {size}" for level, size in m["caches"].items())
     virtual = ", a virtual machine" if m["virtual"] else ""
+    taken = f"Taken {m['taken']} in {results['seconds']:,} s; load average before: {m['load']:.1f}."
     return [
-        f"{m['processor']}, {m['cpus']} CPUs{virtual}; {caches}; {m['memory_mib']:,} MiB; Linux {m['kernel']}, "
-        f"BPF JIT {m['jit']} (hardening {m['jit_harden']}); Python {m['python']}, llvmlite {m['llvmlite']}, "
-        f"nftables {m['nftables']}. Taken {m['taken']} in {results['seconds']:,} s; load before: {m['load']:.1f}.",
+        f"- {m['processor']}, {m['cpus']} CPUs{virtual}; {caches}; {m['memory_mib']:,} MiB",
+        f"- Linux {m['kernel']}, BPF JIT {m['jit']} (hardening {m['jit_harden']})",
+        f"- Python {m['python']}, llvmlite {m['llvmlite']}, {m['nftables']}",
+        "",
+        taken,
     ]
 
 
@@ -316,10 +288,11 @@ def _packets(found: dict[str, Any]) -> list[str]:
         )
     head = ("on the gateway", "bulk TCP, Gbit/s", "% of none (spread)", "datagram, ns", "% of none (spread)")
     refused = [f"- {name}: {why}" for name, why in found["refused"].items()]
+    where = "Client, gateway and server are namespaces, joined by veth pairs."
+    size = f"{found['rules']:,} rules, {found['devices']:,} devices."
     return [
-        f"Client, gateway and server, each a namespace; {found['rules']:,} rules, {found['devices']:,} devices. "
-        "Ratios are within a round; a datagram's time is that of the whole path, sockets included. `nftables` "
-        "judges each packet, as the gate does; with conntrack only the first of a connection.",
+        f"{where} {size} Ratios are within a round. A datagram's time is that of the whole path, sockets",
+        "included. `nftables` judges each packet, as the gate does; with conntrack only those that open.",
         "",
         *_table(head, body),
         *refused,
