@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LINKS := $(VENV)/links/wardgate
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 60
 
-.PHONY: venv test lint demo clean
+.PHONY: venv test lint demo bench clean
 .NOTPARALLEL:
 
 venv: $(VENV)/.ready
@@ -22,6 +22,15 @@ lint: $(VENV)/.ready
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m wardgate.cli.demo
+
+# Needs root. What decisions cost on this machine, into docs/benchmarks.md; QUICK=1: a minute, no page.
+bench: $(VENV)/.installed
+ifdef QUICK
+	@$(BIN)/python -m benchmarks.run --quick $(BENCH_ARGS)
+else
+	@$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
+	@$(BIN)/python -m benchmarks.run --report benchmarks/results.json
+endif
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape
 
-_WIDTH, _HEIGHT = 760, 440
-_LEFT, _RIGHT, _TOP, _BOTTOM = 74, 210, 46, 58
+_WIDTH, _HEIGHT = 820, 440
+_LEFT, _RIGHT, _TOP, _BOTTOM = 74, 260, 46, 58
 _COLOURS: Final = ("#0b6e4f", "#c0392b", "#d68910", "#2e5fa3", "#7d3c98", "#566573")
 _FONT: Final = "font-family='system-ui, sans-serif'"
 _POINT: Final = 3.5
@@ -47,21 +47,24 @@ class Axis:
 
 
 class _Scale:
-    """From values to places on one axis."""
+    """From values to places on one axis, which goes from tick to tick: powers of `base` times `steps`."""
 
-    def __init__(self, values: Sequence[float], start: float, end: float, base: int) -> None:
-        self.base = base
-        low = math.floor(math.log(min(values), base) + 1e-9)
-        high = math.ceil(math.log(max(values), base) - 1e-9)
-        self.low, self.high = low, max(high, low + 1)
+    def __init__(
+        self, values: Sequence[float], start: float, end: float, base: int, steps: Sequence[int]
+    ) -> None:
+        lowest = math.floor(math.log(min(values), base)) - 1
+        highest = math.ceil(math.log(max(values), base)) + 1
+        every = [float(step) * base**power for power in range(lowest, highest + 1) for step in steps]
+        first = max(n for n, tick in enumerate(every) if tick <= min(values) * (1 + 1e-9))
+        last = min(n for n, tick in enumerate(every) if tick >= max(values) * (1 - 1e-9))
+        self.ticks = every[first : max(last, first + 1) + 1]
         self._start, self._end = start, end
 
     def place(self, value: float) -> float:
-        share = (math.log(value, self.base) - self.low) / (self.high - self.low)
+        """Where a value is; one beyond the axis is put at its end."""
+        low, high = self.ticks[0], self.ticks[-1]
+        share = math.log(min(max(value, low), high) / low) / math.log(high / low)
         return self._start + share * (self._end - self._start)
-
-    def ticks(self) -> list[float]:
-        return [float(self.base**power) for power in range(self.low, self.high + 1)]
 
 
 def line_plot(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
@@ -69,8 +72,9 @@ def line_plot(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
     drawn = [one for one in series if one.points]
     xs = [px for one in drawn for px, _ in one.points]
     ys = [py for one in drawn for _, py in one.points]
-    across = _Scale(xs, _LEFT, _WIDTH - _RIGHT, 10)
-    up = _Scale(ys, _HEIGHT - _BOTTOM, _TOP, 4 if y.binary else 10)
+    across = _Scale(xs, _LEFT, _WIDTH - _RIGHT, 10, (1,))
+    base, steps = (4, (1,)) if y.binary else (10, (1, 2, 5))
+    up = _Scale(ys, _HEIGHT - _BOTTOM, _TOP, base, steps)
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img'>",
         f"<title>{escape(title)}</title>",
@@ -95,11 +99,11 @@ def _text(
 def _grid(x: Axis, y: Axis, across: _Scale, up: _Scale) -> list[str]:
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     parts = []
-    for value in across.ticks():
+    for value in across.ticks:
         place = across.place(value)
         parts.append(f"<path d='M{place:.1f} {_TOP}V{bottom}' stroke='#e3e3e3' fill='none'/>")
         parts.append(_text(place, bottom + 18, x.label(value)))
-    for value in up.ticks():
+    for value in up.ticks:
         place = up.place(value)
         parts.append(f"<path d='M{_LEFT} {place:.1f}H{right}' stroke='#e3e3e3' fill='none'/>")
         parts.append(_text(_LEFT - 8, place + 4, y.label(value), anchor="end"))
@@ -115,9 +119,8 @@ def _line(one: Series, across: _Scale, up: _Scale) -> list[str]:
     path = "M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in places)
     dash = " stroke-dasharray='6 4'" if one.dashed else ""
     parts = [f"<path d='{path}' stroke='{colour}' stroke-width='2' fill='none'{dash}/>"]
-    floor = up.base**up.low
     for (px, _), (low, high) in zip(places, one.ranges, strict=False):
-        ends = up.place(max(low, floor)), up.place(min(max(high, floor), up.base**up.high))
+        ends = up.place(low), up.place(high)
         parts.append(f"<path d='M{px:.1f} {ends[0]:.1f}V{ends[1]:.1f}' stroke='{colour}' opacity='0.5'/>")
     parts += [f"<circle cx='{px:.1f}' cy='{py:.1f}' r='{_POINT}' fill='{colour}'/>" for px, py in places]
     return parts

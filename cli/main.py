@@ -29,6 +29,7 @@ _COMMANDS = {
     "swap": ("change", "Switch the gate to another artefact, in one step."),
     "rollback": ("change", "Switch the gate back to the artefact before."),
     "detach": ("change", "Stop enforcing and remove the gate."),
+    "bench": ("bench", "Measure decisions on this machine (in a checkout)."),
 }
 """Each subcommand: its module in cli/commands, and its line of help."""
 
