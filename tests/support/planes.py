@@ -61,7 +61,7 @@ class Plane:
     def now(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
-    def shortest(self, header: int) -> int:
+    def shortest(self, _header: int) -> int:
         """Bytes of the shortest packet that can be sent at all, of a version with this header."""
         return 1
 
