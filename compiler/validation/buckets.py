@@ -94,7 +94,8 @@ class Decisions:
         self._kinds = kinds
         self._element = element
         # Of rules that say the same, the first in the source is painted last: it is what shows.
-        self._order = {rule.id: (_PAINTED.index(rule.action), -rule.id) for rule in policy.rules}
+        rank = {action: (index + 1) * (len(policy.rules) + 1) for index, action in enumerate(_PAINTED)}
+        self._order = {rule.id: rank[rule.action] - rule.id for rule in policy.rules}
         self._strokes: dict[tuple[int, int], _Strokes] = {}
 
     def row(self, rules: Sequence[int], version: int) -> bytearray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from array import array
 from bisect import bisect_left
@@ -15,7 +14,9 @@ from wardgate.runtime.layout.manifest import Manifest, ManifestError
 from wardgate.runtime.layout.maps import MANIFEST_SECTION
 
 _TYPECODES = {2: "H", 4: "I", 8: "Q"}
-_NOT_ZERO = re.compile(rb"[^\0]")
+_DIFFERS = b"\1"
+_MARKED = bytes(1) + _DIFFERS * 255
+"""For bytes.translate: every byte but zero becomes the one to look for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,12 @@ class Spans:
         shifted = int.from_bytes(table.data[element:], "little") ^ int.from_bytes(
             table.data[:-element], "little"
         )
-        differing = shifted.to_bytes(len(table.data), "little")
-        begin = {match.start() // element + 1 for match in _NOT_ZERO.finditer(differing)}
-        self._begins = sorted(begin)
+        differing = shifted.to_bytes(len(table.data), "little").translate(_MARKED)
+        self._begins: list[int] = []
+        at = differing.find(_DIFFERS)
+        while at >= 0:
+            self._begins.append(at // element + 1)
+            at = differing.find(_DIFFERS, (at // element + 1) * element)
 
     def within(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         """(first, end, value) of each run of entries `start` to `end`, exclusive, cut to these."""

@@ -4,7 +4,8 @@ made in milliseconds. Parts of it can be changed one at a time."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,46 +16,67 @@ from wardgate.compiler.language import parse_policy_text
 from wardgate.compiler.language.model import Policy
 from wardgate.compiler.lowering.lowered import lower
 from wardgate.runtime.layout.manifest import Manifest
-from wardgate.runtime.layout.maps import MANIFEST_SECTION
+from wardgate.runtime.layout.maps import MANIFEST_SECTION, TABLE_SECTION_PREFIX
 
-TOOLS = {"none": "1"}
+CODES = {2: "H", 4: "I", 8: "Q"}
 
 
 @dataclass(frozen=True)
 class EncodedPolicy:
-    """`tables`: name to (bytes of an element, entries)."""
+    """`tables`: name to (bytes of an element, content)."""
 
     policy: Policy
     manifest: Manifest
-    tables: dict[str, tuple[int, tuple[int, ...]]]
+    tables: Mapping[str, tuple[int, bytes]]
 
     def artefact(self) -> bytes:
         """The object."""
-        contents = {
-            f".rodata.t_{name}": b"".join(value.to_bytes(element, "little") for value in values)
-            for name, (element, values) in self.tables.items()
-        }
+        contents = {TABLE_SECTION_PREFIX + name: data for name, (_, data) in self.tables.items()}
         contents[MANIFEST_SECTION] = self.manifest.to_json()
         sections = [Section(name, SectionKind.PROGBITS, 0, 8, data) for name, data in contents.items()]
         return write_object(ElfObject(tuple(sections), ()))
 
     def entries(self, name: str) -> tuple[int, ...]:
         """The entries of a table."""
-        return self.tables[name][1]
+        element, data = self.tables[name]
+        return struct.unpack(f"<{len(data) // element}{CODES[element]}", data)
 
-    def changed(self, name: str, changes: dict[int, int]) -> EncodedPolicy:
+    def changed(self, name: str, changes: Mapping[int, int]) -> EncodedPolicy:
         """With other values at some indexes of a table."""
-        element, values = self.tables[name]
-        entries = list(values)
+        element, data = self.tables[name]
+        content = bytearray(data)
         for index, value in changes.items():
-            entries[index] = value & ((1 << 8 * element) - 1)
-        return replace(self, tables={**self.tables, name: (element, tuple(entries))})
+            low = value & ((1 << 8 * element) - 1)
+            content[index * element : (index + 1) * element] = low.to_bytes(element, "little")
+        return replace(self, tables={**self.tables, name: (element, bytes(content))})
 
-    def described(self, change: Callable[[Any], None]) -> EncodedPolicy:
+    def swapped(self, name: str, first: int, second: int, count: int = 1) -> EncodedPolicy:
+        """With `count` entries from `first` on where those from `second` on are, and the other way."""
+        entries = self.entries(name)
+        changes = {first + index: entries[second + index] for index in range(count)}
+        changes |= {second + index: entries[first + index] for index in range(count)}
+        return self.changed(name, changes)
+
+    def described(self, change: Callable[[Any], object]) -> EncodedPolicy:
         """With a manifest whose JSON document `change` has altered."""
         document = json.loads(self.manifest.to_json())
         change(document)
         return replace(self, manifest=Manifest.from_json(json.dumps(document).encode()))
+
+    def widened(self) -> EncodedPolicy:
+        """With entries of 4 bytes where they have 2."""
+        tables = {
+            name: (4, struct.pack(f"<{len(data) // 2}I", *self.entries(name)))
+            if element == 2
+            else (element, data)
+            for name, (element, data) in self.tables.items()
+        }
+
+        def widen(document: Any) -> None:
+            for table in document["tables"]:
+                table["element"] = max(4, table["element"])
+
+        return replace(self.described(widen), tables=tables)
 
 
 def encode(policy: Policy | str) -> EncodedPolicy:
@@ -64,6 +86,6 @@ def encode(policy: Policy | str) -> EncodedPolicy:
     lowered = lower(policy)
     return EncodedPolicy(
         policy,
-        describe(lowered, TOOLS),
-        {table.name: (table.element, tuple(table.values)) for table in lowered.tables},
+        describe(lowered, {"none": "1"}),
+        {table.name: (table.element, table.to_bytes()) for table in lowered.tables},
     )
