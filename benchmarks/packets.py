@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, Final
 
 from wardgate.compiler.compile import compile_parsed
-from wardgate.compiler.language.model import UDP
+from wardgate.compiler.language.model import MAX_PORT, UDP
 from wardgate.runtime.attach import Rung
 from wardgate.runtime.devices import DeviceSpec
 from wardgate.runtime.gate import Gate
+from wardgate.runtime.layout.codes import Verdict
 
 from benchmarks import nftables
 from benchmarks.competitors.model import PolicyModel
@@ -21,12 +22,14 @@ from benchmarks.contest import say
 from benchmarks.path import TUNNEL, Path
 from benchmarks.policies import GeneratedPolicy, Shape, generate
 from benchmarks.sampling import Summary, interleave
-from benchmarks.streams import BulkStream, SmallPackets
-from benchmarks.traces import TraceMaker, Tuple, class_of, device_address
+from benchmarks.streams import BulkStream, SmallPackets, StreamError
+from benchmarks.traces import TraceError, TraceMaker, Tuple, class_of, device_address
 
 NONE: Final = "none"
 _MIB: Final = 1 << 20
 _SESSION_S: Final = 3600.0
+_CANDIDATES: Final = 20
+_CHECKED: Final = 64
 
 
 def measure(rules: int, devices: int, rounds: int, bulk_mib: int, datagrams: int) -> dict[str, Any]:
@@ -35,7 +38,7 @@ def measure(rules: int, devices: int, rounds: int, bulk_mib: int, datagrams: int
     generated = generate(Shape.of_rules(rules))
     maker = TraceMaker(generated, devices)
     segment = maker.draw(4, 1).tuples[0]
-    datagram = maker.draw(4, 1, protocol=UDP).tuples[0]
+    datagram, forbidden = _open_and_closed(maker)
     refused: dict[str, str] = {}
     with ExitStack() as stack:
         bulk: dict[str, Callable[[], float]] = {}
@@ -52,6 +55,7 @@ def measure(rules: int, devices: int, rounds: int, bulk_mib: int, datagrams: int
             except nftables.NftError as error:
                 refused[name] = str(error)
                 continue
+            _check(path, name, forbidden)
             stream = BulkStream(path, _device(segment), _remote(segment), segment.port)
             stack.callback(stream.close)
             packets = SmallPackets(path, _device(datagram), _remote(datagram), datagram.port)
@@ -70,6 +74,27 @@ def measure(rules: int, devices: int, rounds: int, bulk_mib: int, datagrams: int
         ratios = ", ".join(f"{n} {one['of_none']['median']:.3f}" for n, one in results[kind].items())
         say(f"  {kind}: speed of none: {ratios}")
     return results
+
+
+def _open_and_closed(maker: TraceMaker) -> tuple[Tuple, Tuple]:
+    """A datagram that passes, and one from and to the same that does not."""
+    for passing in maker.draw(4, _CANDIDATES, protocol=UDP).tuples:
+        for port in range(1, MAX_PORT):
+            other = passing._replace(port=port)
+            if maker.verdict(4, UDP, other) in (Verdict.DENY, Verdict.NONE):
+                return passing, other
+    raise TraceError("each remote that lets a datagram pass lets all pass")
+
+
+def _check(path: Path, name: str, forbidden: Tuple) -> None:
+    """StreamError if what stands on the gateway lets a forbidden datagram pass, or nothing does not."""
+    with closing(SmallPackets(path, _device(forbidden), _remote(forbidden), forbidden.port)) as packets:
+        before = packets.arrived()
+        sent = _CHECKED
+        packets.send(sent)
+        arrived = packets.arrived() - before
+    if arrived != (sent if name == NONE else 0):
+        raise StreamError(f"{name}: {arrived} of {sent} datagrams arrived that the policy forbids")
 
 
 def _compare(runs: dict[str, Callable[[], float]], rounds: int) -> dict[str, Any]:

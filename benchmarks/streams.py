@@ -115,18 +115,22 @@ class SmallPackets:
     def run(self, count: int) -> float:
         """ns a datagram, of `count` in bursts of 64; StreamError unless all arrive."""
         before = self.arrived()
+        taken = self.send(count)
         bursts = -(-count // _BURST)
-        fd = self._sender.fileno()
-        start = time.perf_counter_ns()
-        for _ in range(bursts):
-            sent = self._sendmmsg(fd, self._messages, _BURST, 0)
-            if sent != _BURST:
-                raise StreamError(f"the kernel took {sent} datagrams of {_BURST}: errno {ctypes.get_errno()}")
-        taken = time.perf_counter_ns() - start
         missing = bursts * _BURST - (self.arrived() - before)
         if missing:
             raise StreamError(f"{missing} of {bursts * _BURST} datagrams did not arrive")
         return taken / (bursts * _BURST)
+
+    def send(self, count: int) -> int:
+        """Send at least `count` datagrams, whatever becomes of them; ns."""
+        fd = self._sender.fileno()
+        start = time.perf_counter_ns()
+        for _ in range(-(-count // _BURST)):
+            sent = self._sendmmsg(fd, self._messages, _BURST, 0)
+            if sent != _BURST:
+                raise StreamError(f"the kernel took {sent} datagrams of {_BURST}: errno {ctypes.get_errno()}")
+        return time.perf_counter_ns() - start
 
     def arrived(self) -> int:
         """Datagrams that have come as far as the server's socket, also those it had no room for."""

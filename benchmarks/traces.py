@@ -127,11 +127,15 @@ class TraceMaker:
             if random_.random() < _ASIDE:
                 remote ^= 1 << random_.randrange(16)
             port = random_.choice((low, high, random_.randint(low, high), min(high + 1, MAX_PORT), 443))
-            packet = Packet(_address(version, remote), TCP, port)
-            decision = self._evaluator.evaluate(user, packet, Session.AUTHORISED)
             found.append(Tuple(device, remote, 40_000, port))
-            passes.append(decision.passes)
+            passes.append(self.verdict(version, TCP, found[-1]) in _EVERY_PASS)
         return Trace(version, TCP, tuple(found)), passes
+
+    def verdict(self, version: int, protocol: int, packet: Tuple) -> Verdict:
+        """What the reference says of a packet."""
+        asked = Packet(_address(version, packet.remote), protocol, packet.port)
+        user = class_of(packet.device, self._users)
+        return self._evaluator.evaluate(user, asked, Session.AUTHORISED).verdict
 
     def _near(self, version: int, user: str) -> tuple[Prefix, int, int]:
         """A prefix and ports of a rule: the user's or, as often, anyone's."""
@@ -161,11 +165,8 @@ class TraceMaker:
         prefix, low, high = rules[random_.randrange(len(rules))]
         first = int(prefix.network_address)
         remote = first + random_.randrange(min(prefix.num_addresses, 1 << 16))
-        port = random_.randint(low, high)
-        packet = Packet(_address(version, remote), protocol, port)
-        if self._evaluator.evaluate(user, packet, Session.AUTHORISED).verdict not in verdicts:
-            return None
-        return Tuple(device, remote, random_.randint(32_768, 60_999), port)
+        drawn = Tuple(device, remote, random_.randint(32_768, 60_999), random_.randint(low, high))
+        return drawn if self.verdict(version, protocol, drawn) in verdicts else None
 
 
 def _address(version: int, value: int) -> IPv4Address | IPv6Address:
