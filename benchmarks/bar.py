@@ -73,11 +73,11 @@ def _hot(cells: Cells) -> Iterator[Row]:
 
 def _flows(cells: Cells) -> Iterator[Row]:
     for version in (4, 6):
-        pair = [
+        datagram, segment = (
             _median(find(cells, version=version, protocol=p, verdicts="allow", distinct=256))
             for p in ("udp", "tcp")
-        ]
-        difference = None if None in pair else pair[0] - pair[1]
+        )
+        difference = None if datagram is None or segment is None else datagram - segment
         yield Row(f"IPv{version} datagram of a known flow, above a segment", difference, 45, "ns")
 
 

@@ -111,7 +111,7 @@ class Contest:
         empty = self._stack.enter_context(
             load(build("competitors/empty.c", {"XDP": int(self.hook == "xdp")}))
         )
-        self.contestants[EMPTY] = Contestant("empty", empty.programs["decide"], 0, ExitStack())
+        self.contestants[EMPTY] = Contestant("empty", empty.programs["decide"], {}, 0, ExitStack())
         artefact = compile_parsed(self.generated.policy).data
         self._add(GATE, make_gate(artefact, self.generated.users, self.devices, self.hook))
         wanted = list(competitors)

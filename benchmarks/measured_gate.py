@@ -48,7 +48,7 @@ def make_gate(artefact: bytes, users: tuple[str, ...], devices: int, hook: Hook 
         assert spec.manifest is not None  # noqa: S101 - read_artefact accepts none without it
         _fill(loaded.maps, spec.manifest, users, devices)
         (program,) = loaded.programs.values()
-        return Contestant(NAME, program, memory_of_all(loaded), stack.pop_all())
+        return Contestant(NAME, program, loaded.maps, memory_of_all(loaded), stack.pop_all())
 
 
 def _fill(maps: Mapping[str, Map], manifest: Manifest, users: tuple[str, ...], devices: int) -> None:

@@ -62,7 +62,7 @@ def measure(rules: int, devices: int, rounds: int, bulk_mib: int, datagrams: int
             stack.callback(packets.close)
             bulk[name] = partial(stream.run, bulk_mib * _MIB)
             small[name] = partial(packets.run, datagrams)
-        results = {
+        results: dict[str, Any] = {
             "rules": rules,
             "devices": devices,
             "bulk_mib": bulk_mib,

@@ -137,9 +137,8 @@ class SmallPackets:
         with self._path.server.enter():
             text = FilePath("/proc/thread-self/net/snmp").read_text(encoding="ascii")
         names, values = re.findall(r"^Udp: (.*)$", text, re.MULTILINE)
-        fields = dict(zip(names.split(), map(int, values.split()), strict=True))
-        queued = fields["InDatagrams"] + fields["RcvbufErrors"]
-        return queued + self._waiting()
+        fields: dict[str, int] = dict(zip(names.split(), map(int, values.split()), strict=True))
+        return fields["InDatagrams"] + fields["RcvbufErrors"] + self._waiting()
 
     def _waiting(self) -> int:
         """Empty the socket: InDatagrams counts a datagram when it is read."""

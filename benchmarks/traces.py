@@ -28,7 +28,7 @@ ORDERS: Final[tuple[Order, ...]] = ("uniform", "zipf")
 _EVERY_PASS: Final = frozenset({Verdict.ALLOW, Verdict.MFA})
 _FRUITLESS: Final = 20_000
 _ASIDE: Final = 0.3
-_NOWHERE: Final = {4: IPv4Network("192.0.2.0/24"), 6: IPv6Network("2001:db8::/64")}
+_NOWHERE: Final[dict[int, Prefix]] = {4: IPv4Network("192.0.2.0/24"), 6: IPv6Network("2001:db8::/64")}
 """For documentation (RFC 5737, RFC 3849): no policy has them."""
 
 
@@ -117,7 +117,8 @@ class TraceMaker:
     def sample(self, version: int, count: int) -> tuple[Trace, list[bool]]:
         """TCP packets with any verdict, also addresses and ports that no rule is about, and whether
         each passes: to check a program against the reference."""
-        found, passes = [], []
+        found: list[Tuple] = []
+        passes: list[bool] = []
         random_ = self._random
         while len(found) < count:
             device = random_.randrange(self._devices)

@@ -31,10 +31,12 @@ class UnsuitableError(Exception):
 
 @dataclass
 class Contestant:
-    """A loaded program with its tables: a context manager. `table_bytes` is what its maps take."""
+    """A loaded program with its maps: a context manager. `table_bytes` is what these take, inner ones
+    included."""
 
     name: str
     program: Program
+    maps: Mapping[str, Map]
     table_bytes: int
     stack: ExitStack
 

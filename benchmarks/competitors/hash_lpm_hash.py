@@ -20,7 +20,7 @@ from benchmarks.competitors.contestant import (
     route_kinds,
     route_sizes,
 )
-from benchmarks.competitors.model import MAX_PORT, PROTOCOLS, Bucket, PolicyModel
+from benchmarks.competitors.model import MAX_PORT, PROTOCOLS, Bucket, PolicyModel, Segment
 from benchmarks.programs import Hook, build, fill, fill_array, load
 
 NAME: Final = "hash + LPM trie + hash"
@@ -97,13 +97,15 @@ def make(model: PolicyModel, devices: int, hook: Hook) -> Contestant:
         fill_array(loaded.maps["services"], b"".join(classes.tobytes() for classes in services.of))
         if keys:
             fill(loaded.maps["judgements"], keys, values)
-        return Contestant(NAME, loaded.programs["decide"], memory_of_all(loaded), stack.pop_all())
+        return Contestant(
+            NAME, loaded.programs["decide"], loaded.maps, memory_of_all(loaded), stack.pop_all()
+        )
 
 
 def _judgements(model: PolicyModel, services: Services) -> tuple[dict[int, int], bytes, bytes]:
     """Each bucket's word, and the hash: buckets with the same verdicts share their entries."""
     words: dict[int, int] = {}
-    seen: dict[tuple, int] = {}
+    seen: dict[tuple[Segment, ...], int] = {}
     keys, values = array("I"), array("I")
     positions = {place: number for number, place in enumerate(services.ports)}
     by_protocol = [sorted(p for q, p in services.ports if q == protocol) for protocol in PROTOCOLS]

@@ -61,7 +61,7 @@ def make(model: PolicyModel, devices: int, hook: Hook) -> Contestant:
                 fds.append(struct.pack("<I", policy.fd.fileno()))
             numbers = b"".join(struct.pack("<I", number) for number in range(len(fds)))
             fill(outer, numbers, b"".join(fds))
-        return Contestant(NAME, loaded.programs["decide"], size, stack.pop_all())
+        return Contestant(NAME, loaded.programs["decide"], loaded.maps, size, stack.pop_all())
 
 
 def _policy_map(entries: int) -> Map:

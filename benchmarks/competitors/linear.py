@@ -59,7 +59,7 @@ def make(model: PolicyModel, devices: int, hook: Hook) -> Contestant:
             raise UnsuitableError(f"the kernel refuses it: {error}") from error
         fill_owners(loaded.maps, model, devices, groups)
         size = memory_of_all(loaded) + loaded.programs["decide"].info.jited_length
-        return Contestant(NAME, loaded.programs["decide"], size, stack.pop_all())
+        return Contestant(NAME, loaded.programs["decide"], loaded.maps, size, stack.pop_all())
 
 
 def chain(model: PolicyModel, bits: dict[str, int]) -> str:

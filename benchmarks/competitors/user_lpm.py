@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from wardgate.compiler.language.model import Prefix
+from wardgate.runtime.maps import Map
 
 from benchmarks.competitors.contestant import (
     Contestant,
@@ -67,10 +68,10 @@ def make(model: PolicyModel, devices: int, hook: Hook) -> Contestant:
                     fds.append(struct.pack("<I", trie.fd.fileno()))
                 keys = b"".join(struct.pack("<I", number) for number in range(len(fds)))
                 fill(outer[f"policies{version}"], keys, b"".join(fds))
-        return Contestant(NAME, loaded.programs["decide"], size, stack.pop_all())
+        return Contestant(NAME, loaded.programs["decide"], loaded.maps, size, stack.pop_all())
 
 
-def _trie(version: int, entries: int):
+def _trie(version: int, entries: int) -> Map:
     return make_inner(MapKind.LPM_TRIE, 4 + _ADDRESS_BYTES[version], _VALUE, max(entries, 1))
 
 
