@@ -12,38 +12,45 @@ from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.runtime import netlink
 from wardgate.runtime.attach import AttachError, Rung
 from wardgate.runtime.devices import DeviceSpec
+from wardgate.runtime.elf import read_artefact
 from wardgate.runtime.gate import Gate
 from wardgate.runtime.interface import find_interface
 from wardgate.runtime.netlink import Block
+from wardgate.runtime.spec import ObjectSpec
 
 _NAME = "guest"
+
+
+def _wireguard(links: Links) -> None:
+    links.add("dev0", "wireguard")
 
 
 def _veth(links: Links) -> None:
     links.add_veth("dev0", links.namespace, "dev1")
 
 
-CASES: dict[str, tuple[Callable[[Links], None], str, tuple[Rung, ...] | None]] = {
-    "tc on wireguard": (lambda links: links.add("dev0", "wireguard"), "tc", None),
+Case = tuple[Callable[[Links], None], str, tuple[Rung, ...] | None]
+"""What makes the device, the hook, and the rungs that are allowed."""
+
+CASES: dict[str, Case] = {
+    "tc on wireguard": (_wireguard, "tc", None),
     "tc on veth": (_veth, "tc", None),
-    "tc by tcx alone": (lambda links: links.add("dev0", "wireguard"), "tc", (Rung.TCX,)),
-    "tc by clsact": (lambda links: links.add("dev0", "wireguard"), "tc", (Rung.CLSACT,)),
-    "xdp on wireguard": (lambda links: links.add("dev0", "wireguard"), "xdp", None),
+    "tc by tcx alone": (_wireguard, "tc", (Rung.TCX,)),
+    "tc by clsact": (_wireguard, "tc", (Rung.CLSACT,)),
+    "xdp on wireguard": (_wireguard, "xdp", None),
     "xdp on veth": (_veth, "xdp", None),
-    "xdp by netlink": (lambda links: links.add("dev0", "wireguard"), "xdp", (Rung.XDP_NETLINK_GENERIC,)),
+    "xdp by netlink": (_wireguard, "xdp", (Rung.XDP_NETLINK_GENERIC,)),
 }
-"""A kind of device, the hook, and the rungs that are allowed."""
 
 
 def observe(folder: Path) -> dict[str, Any]:
     """Case to what was seen there."""
-    first, second = ((folder / f"{name}-llvmlite.o").read_bytes() for name in ("office", "everything"))
+    # Small ones: what is asked is how they are attached.
+    first, second = (read_artefact((folder / f"{name}-clang.o").read_bytes()) for name in ("closed", "four"))
     return {name: _case(case, first, second) for name, case in CASES.items()}
 
 
-def _case(
-    case: tuple[Callable[[Links], None], str, tuple[Rung, ...] | None], first: bytes, second: bytes
-) -> dict[str, Any]:
+def _case(case: Case, first: ObjectSpec, second: ObjectSpec) -> dict[str, Any]:
     make, hook, rungs = case
     with NetNamespace("guest") as namespace, namespace.enter(), Links(namespace) as links:
         make(links)

@@ -12,7 +12,9 @@ from wardgate.cli.demo.scenario import ADDRESSES, GATEWAY
 from wardgate.cli.demo.traffic import Answerers, Flow, Probe, Seen, send
 from wardgate.cli.demo.tunnel import KERNEL, Tunnel
 from wardgate.runtime.devices import DeviceSpec
+from wardgate.runtime.elf import read_artefact
 from wardgate.runtime.gate import Gate
+from wardgate.runtime.spec import ObjectSpec
 
 _PATIENCE = 30.0
 _QUIET_SECONDS = 0.5
@@ -65,7 +67,7 @@ class _Drops:
 class _Bed:
     """The network, its gate, and packets through it."""
 
-    def __init__(self, stack: ExitStack, artefact: bytes, hook: str) -> None:
+    def __init__(self, stack: ExitStack, artefact: ObjectSpec, hook: str) -> None:
         remotes = sorted({remote for _, remote, _, _ in QUESTIONS.values()})
         self._network = stack.enter_context(
             Network(ADDRESSES, remotes, lambda *ends: Tunnel(*ends, kinds=(KERNEL,)))
@@ -92,7 +94,7 @@ class _Bed:
             for name, (seen, flow) in zip(names, found, strict=True)
         }
 
-    def swapped(self, artefact: bytes) -> int:
+    def swapped(self, artefact: ObjectSpec) -> int:
         """Put another policy in force; its generation."""
         with self._network.gateway.enter():
             return self.gate.swap(artefact)
@@ -118,7 +120,9 @@ class _Bed:
 
 def observe(folder: Path, hook: str) -> dict[str, Any]:
     """Stage to packet to fate."""
-    office, closed = ((folder / f"{name}-llvmlite.o").read_bytes() for name in ("office", "closed"))
+    office, closed = (
+        read_artefact((folder / f"{name}-llvmlite.o").read_bytes()) for name in ("office", "closed")
+    )
     mfa = [name for name in QUESTIONS if name.startswith("mfa")]
     with ExitStack() as stack:
         bed = _Bed(stack, office, hook)

@@ -16,9 +16,9 @@ def main() -> int:
     """Exit status: the command's, or 3 where the kernel or the guest failed."""
     parser = argparse.ArgumentParser(prog="python -m kernelvm", description=__doc__)
     parser.add_argument("series", help="a kernel series, such as 6.1")
-    parser.add_argument("--extra", action="append", default=[], help="an extra of Wardgate, such as compiler")
+    parser.add_argument("--extra", action="append", default=[], help="an extra of Wardgate")
     parser.add_argument("--tool", action="append", default=[], type=Path, help="a program to take along")
-    parser.add_argument("--file", action="append", default=[], type=Path, help="a file or folder to take along")
+    parser.add_argument("--file", action="append", default=[], type=Path, help="a file or folder")
     parser.add_argument("--memory", type=int, default=2048, help="MiB")
     parser.add_argument("--timeout", type=float, default=1800.0, help="seconds")
     parser.add_argument("--console", action="store_true", help="show the console too")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 VARIABLE = "WARDGATE_KERNELS"
 
 
 def kernel_cache() -> Path:
-    """The folder that WARDGATE_KERNELS names, else one of this user's in the temporary folder."""
+    """The folder that WARDGATE_KERNELS names, else one in this user's cache."""
     named = os.environ.get(VARIABLE)
-    return Path(named) if named else Path(tempfile.gettempdir(), f"wardgate-kernels-{os.getuid()}")
+    if named:
+        return Path(named)
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (Path(caches) if caches else Path.home() / ".cache") / "wardgate/kernels"

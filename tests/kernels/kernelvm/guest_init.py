@@ -33,10 +33,10 @@ def _call(name: str, *arguments: object) -> None:
 
 def _mount() -> None:
     for kind, place in _MOUNTS:
-        os.makedirs(place, exist_ok=True)
+        Path(place).mkdir(parents=True, exist_ok=True)
         _call("mount", kind.encode(), place.encode(), kind.encode(), ctypes.c_ulong(0), None)
-    os.symlink("/run", "/var/run")
-    os.makedirs("/run/netns")
+    Path("/var/run").symlink_to("/run")
+    Path("/run/netns").mkdir()
 
 
 def _load(path: str) -> None:

@@ -85,7 +85,9 @@ def _newest(series: str) -> str:
     for refresh in (False, True):
         if refresh:
             _refresh()
-        names = _run("apt-cache", "search", "--names-only", rf"^linux-image-{re.escape(series)}\.").split("\n")
+        names = _run("apt-cache", "search", "--names-only", rf"^linux-image-{re.escape(series)}\.").split(
+            "\n"
+        )
         found = [
             match[0]
             for line in names
