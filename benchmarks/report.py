@@ -99,6 +99,8 @@ def _page(results: dict[str, Any], plots: Sequence[str]) -> str:
             "",
             *_machine(results),
             "",
+            *_latency(results["latency"]),
+            "",
             "## Goals",
             "",
             *_table(("what", "measured", "goal", ""), (cells_of(row) for row in rows(results))),
@@ -158,6 +160,22 @@ def _machine(results: dict[str, Any]) -> list[str]:
         f"- Python {m['python']}, llvmlite {m['llvmlite']}, {m['nftables']}",
         "",
         taken,
+    ]
+
+
+def _latency(found: Cells) -> list[str]:
+    names = [f"{one['bytes'] >> 10:,} KiB" for one in found]
+    return [
+        "A load that waits for the one before, at a random place of an array of this size, by a BPF program",
+        "(ns, median and least). A decision beyond the caches costs a number of these.",
+        "",
+        *_table(
+            ["array", *names],
+            [
+                ["median", *(f"{one['load_ns']['median']:.1f}" for one in found)],
+                ["least", *(f"{one['load_ns']['minimum']:.1f}" for one in found)],
+            ],
+        ),
     ]
 
 

@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(*, quick: bool, filters: list[Path]) -> dict[str, Any]:
     """Everything, as the results file has it."""
-    from benchmarks import changes, compiling, decisions, machine, packets
+    from benchmarks import changes, compiling, decisions, latency, machine, packets
     from benchmarks.contest import pin_to_cpu
 
     start = time.monotonic()
@@ -77,6 +77,7 @@ def measure(*, quick: bool, filters: list[Path]) -> dict[str, Any]:
     )
     pin_to_cpu()
     try:
+        results["latency"] = latency.measure(latency.SIZES, rounds=3 if quick else 15)
         results["decisions"] = decisions.measure(plan)
         results["filters"] = decisions.measure_filters(filters, plan)
         results["compiling"] = compiling.measure(plan.rules, plan.devices, runs=1 if quick else 5)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import changes, compiling, machine, packets
+from benchmarks import changes, compiling, latency, machine, packets
 
 pytestmark = pytest.mark.root
 
@@ -47,6 +47,18 @@ def test_compiling_counts_bytes_and_instructions() -> None:
     for one in (small, large):
         assert 0 < one["table_bytes"] < one["artefact_bytes"]
         assert one["kernel_bytes"] > one["table_bytes"]
+
+
+def test_loads_follow_one_circle_through_the_whole_array() -> None:
+    lines = [int.from_bytes(latency.chain(64)[place : place + 4], "little") for place in range(0, 4_096, 64)]
+    at, seen = 0, []
+    for _ in lines:
+        at = lines[at]
+        seen.append(at)
+    assert sorted(seen) == list(range(64))
+    found = latency.measure((1 << 14, 1 << 16), rounds=2)
+    assert [one["bytes"] for one in found] == [1 << 14, 1 << 16]
+    assert all(one["load_ns"]["runs"] == 2 for one in found)
 
 
 def test_the_machine_is_described() -> None:

@@ -65,6 +65,7 @@ def results() -> dict:
             ],
         },
         "filters": [],
+        "latency": [{"bytes": 1 << 20, "load_ns": summary(20)}],
         "compiling": [
             {"rules": rules, "prefixes": 5, "classes": 5, "devices": 100_000, "seconds": summary(3),
              "artefact_bytes": 1_000, "table_bytes": 900, "kernel_bytes": 1 << 24,
