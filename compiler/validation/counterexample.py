@@ -10,7 +10,7 @@ from wardgate.compiler.semantics.partition import unmentioned_user
 from wardgate.compiler.semantics.reference import verdict_of
 from wardgate.compiler.validation.buckets import VERDICT_BITS
 from wardgate.compiler.validation.destinations import Destinations, Interval
-from wardgate.compiler.validation.encoded import Encoded
+from wardgate.compiler.validation.encoded import Encoded, integers
 from wardgate.compiler.validation.errors import ValidationError, Witness
 from wardgate.compiler.validation.kinds import Kind, ServiceKinds
 from wardgate.compiler.validation.matrix import PagedRows
@@ -93,15 +93,14 @@ class Accuser:
     def _place(self, bucket: Bucket) -> tuple[ClassPair | None, Interval | None]:
         """A user and addresses that the bucket decides about."""
         for pair in self._classes:
-            row = self.reach_row(pair, bucket.inbound)
+            buckets = integers(self._reach.row(self.reach_row(pair, bucket.inbound)), self._reach.element)
             for (_, column), interval in self._destinations.pairs.items():
-                if self._entry(self._reach, row, column) == bucket.id:
+                if buckets[column] == bucket.id:
                     return pair, interval
         return None, None
 
     def _entry(self, matrix: PagedRows, row: int, column: int) -> int:
-        size = matrix.element
-        return int.from_bytes(matrix.row(row)[column * size : (column + 1) * size], "little")
+        return integers(matrix.row(row), matrix.element)[column]
 
     def _decision(self, bucket: int, service_class: int) -> int:
         """What programs decide by: 0 without a bucket."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wardgate.compiler.validation.encoded import Encoded, Spans
-from wardgate.compiler.validation.errors import OutOfBoundsError
+from wardgate.compiler.validation.errors import OutOfBoundsError, ValidationError
 
 _ROOTS = 1 << 16
 _NODE = 1 << 8
@@ -25,6 +25,8 @@ class _Trie:
         self._nodes = encoded.tables.get("route4_nodes")
         # Without nodes, programs do not know of pointers either.
         self._pointer = encoded.parameter("route4_pointer") if self._nodes else 0
+        if self._pointer & (self._pointer - 1) or bool(self._nodes) is not bool(self._pointer):
+            raise ValidationError("parameter route4_pointer", f"{self._pointer:#x}", "needs one bit")
         self._node_spans = Spans(self._nodes) if self._nodes else None
 
     def runs(self) -> Iterator[tuple[int, int]]:

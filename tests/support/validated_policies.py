@@ -61,7 +61,7 @@ policies:
 def wide() -> str:
     """A policy whose rows have several pages: many prefixes, many ports, and users who share few."""
     rules: dict[str, dict[str, list[str]]] = {}
-    for index in range(180):
+    for index in range(100):
         user, action = f"user{index % 7}", ("allow", "mfa", "deny")[index % 3]
         port = f"{1000 + index}/{('tcp', 'udp', 'sctp')[index % 3]}"
         prefix = f"10.{index % 5}.{index}.0/{24 + index % 9}"

@@ -9,8 +9,8 @@ import pytest
 from encoded_policy import EncodedPolicy
 from validated_policies import encoded, is_refused, nobody_can_tell, walked
 
-MOST = 150
-CELLS = 60
+MOST = 60
+CELLS = 30
 
 
 @pytest.mark.parametrize("policy", ["office", "wide"])

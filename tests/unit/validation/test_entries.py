@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 from validated_policies import POLICIES, encoded, is_refused, nobody_can_tell, refused, walked
 
-FLIPS = 40
+FLIPS = 25
 """Entries of each table of each policy, at random, of which a bit is flipped: so many of those that some
 packet leads to, so many of the others."""
-DECIDING = 120
+DECIDING = 60
 
 TABLES = [(policy, table) for policy in POLICIES for table in encoded(policy).tables]
 WITHOUT_MEANING = {("everything", "protocols"), ("wide", "protocols")}

@@ -1,0 +1,98 @@
+"""Random policies: what the compiler makes of them is proved, and what is wrong with it is found."""
+
+from __future__ import annotations
+
+import small_policies
+from encoded_policy import EncodedPolicy, encode
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from random_policies import RandomPolicy, policies
+from table_walk import Walk
+from wardgate.compiler.language.model import EVERYONE, Packet
+from wardgate.compiler.semantics import Evaluator, Session
+from wardgate.compiler.semantics.partition import representatives
+from wardgate.compiler.validation import ValidationError, validate
+
+SLOW = settings(
+    max_examples=12, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+)
+"""Each example asks about every packet."""
+
+
+@given(policies())
+def test_every_policy_is_proved(policy: RandomPolicy) -> None:
+    right = encode(policy.text)
+    report = validate(right.artefact(), right.policy)
+    assert report.buckets == len(right.manifest.buckets)
+    assert report.directions == 1 + any(rule.inbound for rule in right.policy.rules)
+    assert report.destination_intervals >= 2
+    assert report.service_intervals >= 256
+    assert report.service_classes <= report.service_intervals
+
+
+@given(small_policies.DOCUMENTS)
+def test_every_policy_whose_rules_meet_is_proved(document: dict[str, object]) -> None:
+    right = encode(small_policies.build(document))
+    validate(right.artefact(), right.policy)
+
+
+@SLOW
+@given(policies(most_rules=8))
+def test_tables_that_are_proved_say_what_the_reference_says(policy: RandomPolicy) -> None:
+    """Also to a reader of tables that is not the one of the proof."""
+    right = encode(policy.text)
+    validate(right.artefact(), right.policy)
+    walk, evaluator = Walk(right), Evaluator(right.policy)
+    for inbound in (False, True)[: 1 + walk.inbound]:
+        asked = representatives(right.policy, inbound=inbound)
+        for user in asked.users:
+            row = walk.row(right.manifest.class_of(user), inbound)
+            for remote in asked.remotes:
+                destination = walk.destination(remote.version, int(remote))
+                bucket = 0 if destination is None else walk.bucket(row, destination)
+                prefix, rules = evaluator.bucket(user, remote, inbound=inbound)
+                assert described(right, bucket) == (prefix and str(prefix), tuple(rule.id for rule in rules))
+                for protocol, port in asked.services if bucket else ():
+                    said = walk.decision(bucket, walk.service(protocol, port or 0))
+                    packet = Packet(remote, protocol, port, inbound)
+                    meant = evaluator.evaluate(user, packet, Session.NONE)
+                    assert said == (meant.rule.id if meant.rule else 0) << 2 | meant.verdict
+    assert not walk.escaped
+
+
+def described(encoded: EncodedPolicy, bucket: int) -> tuple[str | None, tuple[int, ...]]:
+    """What the manifest says of a bucket."""
+    if not bucket:
+        return None, ()
+    found = encoded.manifest.buckets[bucket - 1]
+    return found.prefix, found.rules
+
+
+@SLOW
+@given(policies(most_rules=5), st.data())
+def test_a_change_is_found_if_a_packet_can_tell(policy: RandomPolicy, data: st.DataObject) -> None:
+    right = encode(policy.text)
+    walk = Walk(right)
+    meaning = walk.meaning()
+    for _ in range(6):
+        table = data.draw(st.sampled_from(sorted(right.tables)))
+        element, content = right.tables[table]
+        index = data.draw(st.integers(0, len(content) // element - 1))
+        bit = data.draw(st.integers(0, 8 * element - 1))
+        wrong = right.changed(table, {index: right.entries(table)[index] ^ 1 << bit})
+        again = Walk(wrong, walk)
+        told = again.meaning() != meaning or bool(again.escaped)
+        try:
+            validate(wrong.artefact(), wrong.policy)
+        except ValidationError as error:
+            in_shadow = error.witness is not None and error.witness.first is None
+            assert told or in_shadow
+        else:
+            assert not told
+
+
+def test_a_policy_without_rules() -> None:
+    for text in ("version: 1\npolicies: {}\n", f'version: 1\npolicies: {{"{EVERYONE}": {{}}}}\n'):
+        right = encode(text)
+        report = validate(right.artefact(), right.policy)
+        assert (report.classes, report.buckets, report.destination_intervals) == (1, 0, 2)
