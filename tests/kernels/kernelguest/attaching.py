@@ -19,6 +19,7 @@ from wardgate.runtime.netlink import Block
 from wardgate.runtime.spec import ObjectSpec
 
 _NAME = "guest"
+_SLOTS = 16
 
 
 def _wireguard(links: Links) -> None:
@@ -46,7 +47,9 @@ CASES: dict[str, Case] = {
 def observe(folder: Path) -> dict[str, Any]:
     """Case to what was seen there."""
     # Small ones: what is asked is how they are attached.
-    first, second = (read_artefact((folder / f"{name}-clang.o").read_bytes()) for name in ("closed", "four"))
+    first, second = (
+        read_artefact((folder / f"{name}-llvmlite.o").read_bytes()) for name in ("closed", "four")
+    )
     return {name: _case(case, first, second) for name, case in CASES.items()}
 
 
@@ -55,7 +58,9 @@ def _case(case: Case, first: ObjectSpec, second: ObjectSpec) -> dict[str, Any]:
     with NetNamespace("guest") as namespace, namespace.enter(), Links(namespace) as links:
         make(links)
         try:
-            gate = Gate.create_or_adopt(first, device="dev0", name=_NAME, hook=hook, rungs=rungs)
+            gate = Gate.create_or_adopt(
+                first, device="dev0", name=_NAME, hook=hook, device_slots=_SLOTS, rungs=rungs
+            )
         except AttachError as error:
             return {"error": error.cause, "left": _left()}
         try:

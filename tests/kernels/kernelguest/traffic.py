@@ -18,6 +18,7 @@ from wardgate.runtime.spec import ObjectSpec
 
 _PATIENCE = 30.0
 _QUIET_SECONDS = 0.5
+_SLOTS = 16
 
 Question = tuple[str, str, str, bool]
 """User, remote, service, and whether the remote is the one that speaks first."""
@@ -73,7 +74,7 @@ class _Bed:
             Network(ADDRESSES, remotes, lambda *ends: Tunnel(*ends, kinds=(KERNEL,)))
         )
         with self._network.gateway.enter():
-            self.gate = Gate.create_or_adopt(artefact, device=DEVICE, hook=hook)
+            self.gate = Gate.create_or_adopt(artefact, device=DEVICE, hook=hook, device_slots=_SLOTS)
             stack.callback(self._detach)
             self.gate.set_devices([DeviceSpec.of(user, *own) for user, own in ADDRESSES.items()])
         self._drops = _Drops(self.gate)
