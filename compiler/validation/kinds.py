@@ -117,7 +117,9 @@ def _port_intervals(
     classes = dict(decoded.ports[protocol])
     edges = sorted({0, *opening, *closing, *classes} - {MAX_PORT + 1})
     # A form that names the protocol without ports covers all of them.
-    active: set[ServiceForm] = {form for form in forms if form == Protocol(protocol)}
+    active: set[ServiceForm] = set()
+    if Protocol(protocol) in forms:
+        active.add(Protocol(protocol))
     service_class = 0
     for low, after in zip(edges, [*edges[1:], MAX_PORT + 1], strict=True):
         active.difference_update(closing.get(low, ()))

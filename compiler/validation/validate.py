@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wardgate.compiler.language.model import Policy
-from wardgate.compiler.validation.buckets import VERDICT_BITS, Buckets, Decisions, reach_row
+from wardgate.compiler.language.model import EVERYONE, Policy
+from wardgate.compiler.validation.buckets import VERDICT_BITS, Buckets, Decisions, ReachRows
 from wardgate.compiler.validation.counterexample import Accuser
 from wardgate.compiler.validation.described import check_description
 from wardgate.compiler.validation.destinations import Destinations, Stretch, decode_destinations, stretches
@@ -75,11 +75,7 @@ class _Proof:
     def report(self) -> ValidationReport:
         # Without a rule of the other direction, programs do not ask for a row of it.
         directions = (False, True) if any(rule.inbound for rule in self._policy.rules) else (False,)
-        compared = 0
-        _check_width("reach_pages", self._reach.element, len(self._encoded.manifest.buckets))
-        for inbound in directions:
-            for pair in self._classes:
-                compared += self._compare_reach(pair, inbound)
+        compared = sum(self._compare_reach(inbound) for inbound in directions)
         self._buckets.check_all_met()
         compared += self._compare_judge()
         return ValidationReport(
@@ -92,15 +88,19 @@ class _Proof:
             comparisons=compared,
         )
 
-    def _compare_reach(self, pair: ClassPair, inbound: bool) -> int:
-        """The buckets of a policy class, for all addresses."""
-        numbers = self._buckets.of_rules(pair.users.rules(inbound=inbound))
-        meant = reach_row(numbers, self._tree, self._reach.element)
-        said = self._reach.row(self._accuser.reach_row(pair, inbound))
-        wrong = _first_difference(meant, said, self._destinations.stretches, self._reach.element)
-        if wrong is not None:
-            raise self._accuser.wrong_bucket(pair, inbound, wrong)
-        return len(self._destinations.pairs)
+    def _compare_reach(self, inbound: bool) -> int:
+        """The buckets of all policy classes in one direction, for all addresses."""
+        element = self._reach.element
+        _check_width("reach_pages", element, len(self._encoded.manifest.buckets))
+        everyone = [r for r in self._policy.rules if r.inbound is inbound and r.subject == EVERYONE]
+        rows = ReachRows(self._buckets, self._tree, everyone, element)
+        for pair in self._classes:
+            meant = rows.row(pair.users.rules(inbound=inbound))
+            said = self._reach.row(self._accuser.reach_row(pair, inbound))
+            wrong = _first_difference(meant, said, self._destinations.stretches, element)
+            if wrong is not None:
+                raise self._accuser.wrong_bucket(pair, inbound, wrong)
+        return len(self._classes) * len(self._destinations.pairs)
 
     def _compare_judge(self) -> int:
         """The decisions of all buckets, for all services."""
