@@ -50,7 +50,7 @@ QUICK: Final = Plan(
     rules=(10, 500),
     hot=256,
     cold=4_096,
-    effort=Effort(rounds=5, shortest=4_096, longest=8_192),
+    effort=Effort(rounds=5, shortest=4_096, longest=16_384),
 )
 
 
