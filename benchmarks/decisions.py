@@ -41,7 +41,7 @@ FULL: Final = Plan(
     rules=(10, 100, 1_000, 10_000, 100_000),
     hot=256,
     cold=65_536,
-    effort=Effort(rounds=15),
+    effort=Effort(rounds=15, shortest=32_768),
 )
 QUICK: Final = Plan(
     big=Shape.of_rules(500),
