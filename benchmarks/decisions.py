@@ -44,10 +44,10 @@ FULL: Final = Plan(
     effort=Effort(rounds=15, shortest=32_768),
 )
 QUICK: Final = Plan(
-    big=Shape.of_rules(500),
+    big=Shape.of_rules(300),
     devices=2_000,
     traces=(1, 256, 4_096),
-    rules=(10, 500),
+    rules=(10, 300),
     hot=256,
     cold=4_096,
     effort=Effort(rounds=5, shortest=4_096, longest=16_384),
@@ -76,7 +76,7 @@ def measure(plan: Plan) -> dict[str, Any]:
             results["by_rules"] += _cells(contest, cells, plan.effort)
             results["sizes"].append(_size(contest))
     say("a bucket of 127 rules")
-    with Contest(full_buckets(classes=plan.big.classes), plan.devices) as contest:
+    with Contest(full_buckets(groups=plan.big.groups, classes=plan.big.classes), plan.devices) as contest:
         cells = [Cell(v, n) for v in VERSIONS for n in (256, plan.traces[-1])]
         results["full_bucket"] = _cells(contest, cells, plan.effort)
     return results
