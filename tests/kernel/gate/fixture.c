@@ -66,7 +66,10 @@ static __attribute__((always_inline)) u32 judge(u32 slot, u32 from_device, u32 *
 	if (!class || *class == 0 || *class > 3)
 		return NO_DEVICE;
 	*rule = *class;
-	u32 action = t_action[*class & 3];
+	u32 index = *class;
+	/* Else LLVM drops the AND, which the verifier of Linux 6.1 needs. */
+	asm("" : "+r"(index));
+	u32 action = t_action[index & 3];
 	if (action == 1)
 		return PASS;
 	if (action == 3)
