@@ -1,20 +1,21 @@
-"""The policy's side of both matrices: each class's row of buckets, and each bucket's row of decisions.
+"""Buckets as the manifest has them, and the policy's side of what they decide.
 
-Rows are painted as bytes of the same shape as the tables', so that comparing them is comparing bytes.
+Rows of decisions are painted as bytes of the same shape as the tables', so that comparing them is
+comparing bytes.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
-from wardgate.compiler.language.model import EVERYONE, Action, Policy, Rule
+from wardgate.compiler.language.model import Action, Policy
 from wardgate.compiler.validation.encoded import Encoded, integers
 from wardgate.compiler.validation.errors import ValidationError
 from wardgate.compiler.validation.kinds import ServiceKinds
 from wardgate.compiler.validation.prefixes import PrefixTree
 from wardgate.runtime.layout.codes import Verdict
 
+NO_BUCKET = 0
 VERDICT_BITS = 2
 """A decision is `rule id << VERDICT_BITS | verdict`, as `consider` of decide.h takes it apart."""
 
@@ -50,86 +51,23 @@ class Buckets:
             if twin != bucket.id:
                 raise ValidationError(f"bucket {bucket.id}", f"the same as bucket {twin}", "has it once")
 
-    def number(self, node: int, rules: tuple[int, ...]) -> int:
-        """The bucket of a prefix with these rules. ValidationError where the manifest lacks it."""
-        try:
-            number = self._numbers[node, rules]
-        except KeyError:
+    def find(self, node: int, rules: tuple[int, ...]) -> int:
+        """The bucket of a prefix with these rules; 0 where the manifest has none."""
+        return self._numbers.get((node, rules), NO_BUCKET)
+
+    def meet(self, number: int, node: int, rules: Iterable[int]) -> None:
+        """Note that a user has the bucket that `find` gave. ValidationError where it gave none."""
+        if number == NO_BUCKET:
             subject = f"the manifest's buckets of {self._tree.prefixes[node - 1]}"
-            raise ValidationError(subject, "none with the rules of one", f"has rules {rules}") from None
+            raise ValidationError(subject, "none with the rules of one", f"has rules {tuple(rules)}")
         self._met.add(number)
-        return number
 
     def check_all_met(self) -> None:
-        """ValidationError where the manifest has a bucket that nobody has asked for."""
+        """ValidationError where the manifest has a bucket that was never met."""
         for bucket in self._described:
             if bucket.id not in self._met:
                 where = f"{bucket.prefix} with rules {bucket.rules}"
                 raise ValidationError(f"bucket {bucket.id}", where, "gives it to no user")
-
-
-class ReachRows:
-    """Paints which bucket decides about an address, for the effective policies of one direction.
-
-    All of them have the rules of everyone, which are painted once: each row is theirs, and over it the
-    prefixes that have other rules.
-    """
-
-    def __init__(self, buckets: Buckets, tree: PrefixTree, everyone: Iterable[Rule], element: int) -> None:
-        self._buckets = buckets
-        self._tree = tree
-        self._element = element
-        self._shared = self._by_node(everyone)
-        self._shared_nodes = sorted(self._shared)
-        self._shared_row = bytearray((len(tree.prefixes) + 1) * element)
-        for node in self._shared_nodes:
-            self._paint(self._shared_row, node, tuple(self._shared[node]))
-
-    def row(self, rules: Iterable[Rule]) -> bytearray:
-        """For NO_PREFIX and each node, the bucket that decides where its prefix is the longest of all:
-        that of the longest prefix around it that one of the `rules` has (semantics.reference, step 2).
-
-        `rules` are an effective policy's, in source order. ValidationError where the manifest lacks one
-        of their buckets.
-        """
-        own = self._by_node([rule for rule in rules if rule.subject != EVERYONE])
-        row = self._shared_row.copy()
-        # An outer prefix is painted before those in it.
-        for node in sorted(own):
-            ids = tuple(own[node])
-            if node in self._shared:
-                ids = tuple(sorted((*self._shared[node], *ids)))
-            self._paint(row, node, ids)
-            if self._shared:
-                self._restore_inside(row, node)
-        return row
-
-    def _by_node(self, rules: Iterable[Rule]) -> dict[int, list[int]]:
-        found: dict[int, list[int]] = {}
-        nodes_of_rule = self._tree.nodes_of_rule
-        for rule in rules:
-            number = rule.id
-            for node in nodes_of_rule[number]:
-                if node in found:
-                    found[node].append(number)
-                else:
-                    found[node] = [number]
-        return found
-
-    def _paint(self, row: bytearray, node: int, rules: tuple[int, ...]) -> None:
-        element, end = self._element, self._tree.ends[node - 1]
-        number = self._buckets.number(node, rules).to_bytes(element, "little")
-        row[node * element : end * element] = number * (end - node)
-
-    def _restore_inside(self, row: bytearray, node: int) -> None:
-        """Put back the prefixes of everyone that are longer than the one just painted."""
-        element, nodes, ends = self._element, self._shared_nodes, self._tree.ends
-        position = bisect_right(nodes, node)
-        while position < len(nodes) and nodes[position] < ends[node - 1]:
-            inner = nodes[position]
-            end = ends[inner - 1]
-            row[inner * element : end * element] = self._shared_row[inner * element : end * element]
-            position = bisect_left(nodes, end, position)
 
 
 class Decisions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from wardgate.compiler.language.model import Address
 from wardgate.compiler.validation.encoded import Encoded
@@ -16,8 +17,7 @@ from wardgate.compiler.validation.routes6 import runs6
 _ADDRESS: Mapping[int, Callable[[int], Address]] = {4: IPv4Address, 6: IPv6Address}
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """Addresses `first` to `last` of IP `version`, as numbers."""
 
     version: int

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wardgate.compiler.language.model import EVERYONE, Policy
-from wardgate.compiler.validation.buckets import VERDICT_BITS, Buckets, Decisions, ReachRows
+from wardgate.compiler.language.model import Policy
+from wardgate.compiler.validation.buckets import VERDICT_BITS, Buckets, Decisions
 from wardgate.compiler.validation.counterexample import Accuser
 from wardgate.compiler.validation.described import check_description
 from wardgate.compiler.validation.destinations import Destinations, Stretch, decode_destinations, stretches
@@ -15,6 +15,7 @@ from wardgate.compiler.validation.errors import ValidationError
 from wardgate.compiler.validation.kinds import ServiceKinds
 from wardgate.compiler.validation.matrix import PagedRows
 from wardgate.compiler.validation.prefixes import PrefixTree, prefix_tree
+from wardgate.compiler.validation.reach import ReachRows
 from wardgate.compiler.validation.services import decode_services
 from wardgate.compiler.validation.subjects import ClassPair, class_pairs
 from wardgate.runtime.layout.codes import Verdict
@@ -92,8 +93,8 @@ class _Proof:
         """The buckets of all policy classes in one direction, for all addresses."""
         element = self._reach.element
         _check_width("reach_pages", element, len(self._encoded.manifest.buckets))
-        everyone = [r for r in self._policy.rules if r.inbound is inbound and r.subject == EVERYONE]
-        rows = ReachRows(self._buckets, self._tree, everyone, element)
+        rules = (rule for rule in self._policy.rules if rule.inbound is inbound)
+        rows = ReachRows(self._buckets, self._tree, rules, element)
         for pair in self._classes:
             meant = rows.row(pair.users.rules(inbound=inbound))
             said = self._reach.row(self._accuser.reach_row(pair, inbound))
