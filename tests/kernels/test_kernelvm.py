@@ -75,9 +75,11 @@ def test_no_such_kernel(tmp_path):
 
 def test_download_fails(archive, tmp_path, monkeypatch):
     monkeypatch.setenv("BROKEN", "1")
-    with pytest.raises(KernelUnavailableError, match=r"could not be downloaded: .* 404"):
+    with pytest.raises(
+        KernelUnavailableError, match=r"download linux-image-6\.1\.0-10-cloud-amd64: E: .* 404"
+    ):
         prepare("6.1", tmp_path / "cache")
-    assert len(set(archive.read_text().splitlines())) == 1
+    assert len(archive.read_text().splitlines()) > 1
     assert list((tmp_path / "cache").iterdir()) == []
 
 

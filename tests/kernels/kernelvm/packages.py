@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,27 +38,41 @@ def prepare(series: str, cache: Path) -> Kernel:
     """The newest kernel of a series such as `6.1`, from the cache or downloaded into it.
 
     apt checks what it downloads against the archive's signed checksums. A folder in the cache that is
-    not whole is made anew. KernelUnavailableError where there is none to be had.
+    not whole is made anew. Where the archive is not to be reached, the newest one that was kept serves.
+    KernelUnavailableError where there is none to be had.
     """
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache):
-        try:
-            name = _newest(series)
-        except KernelUnavailableError:
-            # What was downloaded before serves where the archive is not to be reached now.
-            kept = sorted(path.parent for path in cache.glob(f"linux-image-{series}.*/{_DONE}"))
-            if not kept:
-                raise
-            return _kernel(kept[-1])
-        folder = cache / name
-        if not (folder / _DONE).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            with tempfile.TemporaryDirectory(dir=cache) as scratch:
-                unpacked = Path(scratch, "unpacked")
-                _run("dpkg-deb", "--extract", str(_download(name, Path(scratch))), str(unpacked))
-                (unpacked / _DONE).touch()
-                unpacked.rename(folder)
-        return _kernel(folder)
+        for attempt in range(_ATTEMPTS):
+            try:
+                return _kernel(_unpacked(_newest(series), cache))
+            except KernelUnavailableError as error:
+                reason = error
+            time.sleep(attempt)
+            # The archive keeps a version for some days only: lists may name one that has gone.
+            _refresh()
+        kept = [path.parent for path in cache.glob(f"linux-image-{series}.*/{_DONE}")]
+        if not kept:
+            raise reason
+        return _kernel(max(kept, key=lambda folder: _order(folder.name)))
+
+
+def _unpacked(name: str, cache: Path) -> Path:
+    """The folder of a package, downloaded where the cache lacks it."""
+    folder = cache / name
+    if (folder / _DONE).exists():
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        _run("apt-get", "-q", "download", name, cwd=Path(scratch))
+        packages = list(Path(scratch).glob("*.deb"))
+        if len(packages) != 1:
+            raise KernelUnavailableError(f"apt-get download {name} left {len(packages)} packages")
+        unpacked = Path(scratch, "unpacked")
+        _run("dpkg-deb", "--extract", str(packages[0]), str(unpacked))
+        (unpacked / _DONE).touch()
+        unpacked.rename(folder)
+    return folder
 
 
 @contextmanager
@@ -81,44 +95,23 @@ def _kernel(folder: Path) -> Kernel:
 
 
 def _newest(series: str) -> str:
-    """Name of the newest package of the series; lists of packages are fetched where they lack one."""
-    for refresh in (False, True):
-        if refresh:
-            _refresh()
-        names = _run("apt-cache", "search", "--names-only", rf"^linux-image-{re.escape(series)}\.").split(
-            "\n"
-        )
-        found = [
-            match[0]
-            for line in names
-            if (match := _PACKAGE.fullmatch(line.partition(" ")[0])) and match[1] == series
-        ]
-        if found:
-            return max(found, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
-    raise KernelUnavailableError(f"apt knows no linux-image-{series}.*-cloud-amd64")
+    """Name of the newest package of the series."""
+    said = _run("apt-cache", "search", "--names-only", rf"^linux-image-{re.escape(series)}\.")
+    names = [line.partition(" ")[0] for line in said.splitlines()]
+    found = [name for name in names if (match := _PACKAGE.fullmatch(name)) and match[1] == series]
+    if not found:
+        raise KernelUnavailableError(f"apt knows no linux-image-{series}.*-cloud-amd64")
+    return max(found, key=_order)
+
+
+def _order(name: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", name)]
 
 
 def _refresh() -> None:
-    try:
+    # Without root, or offline: the lists that are here have to do.
+    with suppress(KernelUnavailableError):
         _run("apt-get", "-q", "update")
-    except KernelUnavailableError:
-        # Without root, or offline: the lists that are here have to do.
-        return
-
-
-def _download(name: str, folder: Path) -> Path:
-    for attempt in range(_ATTEMPTS):
-        try:
-            _run("apt-get", "-q", "download", name, cwd=folder)
-            (package,) = folder.glob("*.deb")
-            return package
-        except (KernelUnavailableError, ValueError) as error:
-            reason = error
-            if attempt + 1 < _ATTEMPTS:
-                time.sleep(3 * (attempt + 1))
-                # The archive keeps a version for some days only: lists may name one that has gone.
-                _refresh()
-    raise KernelUnavailableError(f"{name} could not be downloaded: {reason}")
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:
@@ -132,5 +125,5 @@ def _run(*command: str, cwd: Path | None = None) -> str:
         raise KernelUnavailableError(f"{command[0]}: {error}") from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise KernelUnavailableError(f"{' '.join(command[:3])}: {said[-1] if said else done.returncode}")
+        raise KernelUnavailableError(f"{' '.join(command)}: {said[-1] if said else done.returncode}")
     return done.stdout
