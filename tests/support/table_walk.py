@@ -18,7 +18,8 @@ TOP = {4: 1 << 32, 6: 1 << 128}
 
 
 class Walk:
-    """`escaped`: (table, index) that a lookup asked for outside the table, before its mask.
+    """`escaped`: (table, index) that a lookup asked for outside the table, before its mask, or outside its
+    row of a matrix.
 
     What `known`, a walk of other tables, has found is taken over as far as it must be the same here.
     """
@@ -94,7 +95,7 @@ class Walk:
         return self.load("route6_class", position)
 
     def bucket(self, row: int, destination: int) -> int:
-        page = self.load("reach_directory", row * self.parameters["reach_per_row"] + (destination >> 6))
+        page = self._page("reach", row, destination)
         return self.load("reach_pages", page << 6 | destination & 63)
 
     def service(self, protocol: int, port: int) -> int:
@@ -104,8 +105,15 @@ class Walk:
         return self.load("ports_pages", page << 8 | port & 255)
 
     def decision(self, bucket: int, service: int) -> int:
-        page = self.load("judge_directory", bucket * self.parameters["judge_per_row"] + (service >> 6))
+        page = self._page("judge", bucket, service)
         return self.load("judge_pages", page << 6 | service & 63)
+
+    def _page(self, matrix: str, row: int, column: int) -> int:
+        width = self.parameters[f"{matrix}_per_row"]
+        if column >> 6 >= width:
+            # In the table, perhaps, but in another row.
+            self.escaped.add((f"{matrix}_directory", row * width + (column >> 6)))
+        return self.load(f"{matrix}_directory", row * width + (column >> 6))
 
     def row(self, policy_class: int, inbound: bool) -> int:
         return policy_class + (self.parameters["inbound_row"] if inbound else 0)
