@@ -315,6 +315,8 @@ def test_interrupted(e2e):
     asking = subprocess.Popen(
         [e2e.WARDGATE, "explain", OFFICE, "--batch", "-"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell that starts the tests in the background has them ignore it, and so would the command.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     asking.stdin.write("".join(queries().splitlines(keepends=True)[:100]))
     asking.stdin.flush()
