@@ -40,6 +40,13 @@ const char licence[] SEC("license") = "Dual MIT/GPL";
 
 enum { PASS, NO_DEVICE, LOCKED, NO_BUCKET, NO_RULE, DENY_RULE, NEEDS_LOGIN, EXPIRED, IDLE, MALFORMED };
 
+static __attribute__((always_inline)) u32 action_of(u32 rule)
+{
+	/* Else LLVM drops the AND, which the verifier of Linux 6.1 needs. */
+	asm("" : "+r"(rule));
+	return t_action[rule & 3];
+}
+
 static __attribute__((always_inline)) u32 slot_of(u32 address)
 {
 #ifdef INDEX_SIZE
@@ -66,10 +73,7 @@ static __attribute__((always_inline)) u32 judge(u32 slot, u32 from_device, u32 *
 	if (!class || *class == 0 || *class > 3)
 		return NO_DEVICE;
 	*rule = *class;
-	u32 index = *class;
-	/* Else LLVM drops the AND, which the verifier of Linux 6.1 needs. */
-	asm("" : "+r"(index));
-	u32 action = t_action[index & 3];
+	u32 action = action_of(*class);
 	if (action == 1)
 		return PASS;
 	if (action == 3)
@@ -125,7 +129,7 @@ static __attribute__((always_inline)) u32 decide(void *data, void *end, u32 dire
 		event.direction = direction;
 		event.reason = reason;
 		event.version = 4;
-		event.verdict = rule ? t_action[rule & 3] : 0;
+		event.verdict = rule ? action_of(rule) : 0;
 		ringbuf_output(&events, &event, sizeof(event), 0);
 	}
 	return reason;
