@@ -2,7 +2,7 @@
 
 Spoken through a plain socket: a gate must know the id of the program that a filter runs, why the
 kernel refused (extended acknowledgements), and must work inside a running event loop, and pyroute2
-0.9 offers none of the three (docs/decisions/020-netlink.md). Formats: rtnetlink(7),
+0.9 offers none of the three (docs/decisions/021-netlink.md). Formats: rtnetlink(7),
 include/uapi/linux/{netlink,rtnetlink,pkt_sched,pkt_cls,if_link}.h. A request goes to the network
 namespace that the thread is in.
 """
