@@ -19,6 +19,9 @@ NO_BUCKET = 0
 VERDICT_BITS = 2
 """A decision is `rule id << VERDICT_BITS | verdict`, as `consider` of decide.h takes it apart."""
 
+_VERDICT_OF = bytes(first & (1 << VERDICT_BITS) - 1 for first in range(256))
+"""For bytes.translate: the verdict of a decision by its first byte, little-endian."""
+
 _VERDICTS = {Action.ALLOW: Verdict.ALLOW, Action.MFA: Verdict.MFA, Action.DENY: Verdict.DENY}
 _PAINTED = tuple(_VERDICTS)
 """What wins is painted last (semantics.reference, step 3)."""
@@ -80,13 +83,14 @@ class Decisions:
         # Of rules that say the same, the first in the source is painted last: it is what shows.
         rank = {action: (index + 1) * (len(policy.rules) + 1) for index, action in enumerate(_PAINTED)}
         self._order = {rule.id: rank[rule.action] - rule.id for rule in policy.rules}
-        self._strokes: dict[tuple[int, int], _Strokes] = {}
+        self._strokes: dict[int, dict[int, _Strokes]] = {4: {}, 6: {}}
 
     def row(self, rules: Sequence[int], version: int) -> bytearray:
         """The decision about each kind of service, of a bucket with `rules` for an IP version."""
         row = bytearray(len(self._kinds.kinds) * self._element)
+        known = self._strokes[version]
         for number in sorted(rules, key=self._order.__getitem__) if len(rules) > 1 else rules:
-            value, strokes = self._strokes.get((number, version)) or self._strokes_of(number, version)
+            value, strokes = known.get(number) or self._strokes_of(number, version)
             for first, end, count in strokes:
                 row[first:end] = value * count
         return row
@@ -94,15 +98,15 @@ class Decisions:
     def fragment(self, row: bytearray) -> int:
         """The decision of `row` about a later fragment of an unknown packet: the verdict that all
         services have, by the first rule of the source that gives it; 0 where they differ."""
-        # Verdicts are in the first byte of an entry.
-        if len({low & (1 << VERDICT_BITS) - 1 for low in set(row[:: self._element])}) != 1:
+        verdicts = row[:: self._element].translate(_VERDICT_OF)
+        if verdicts.count(verdicts[0]) != len(verdicts):
             return 0
         return min(integers(bytes(row), self._element))
 
     def _strokes_of(self, number: int, version: int) -> _Strokes:
         rule, element = self._rules[number - 1], self._element
         value = (rule.id << VERDICT_BITS | _VERDICTS[rule.action]).to_bytes(element, "little")
-        found = self._strokes[number, version] = (
+        found = self._strokes[version][number] = (
             value,
             [
                 (first * element, end * element, end - first)
