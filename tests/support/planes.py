@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -35,7 +36,7 @@ class Seen:
         return Reason(self.event["reason"]) if self.event else None
 
 
-class Plane:
+class Plane(ABC):
     """`hook`: `tc` or `xdp`, for packets from devices. Devices get slots from 1 on."""
 
     def __init__(
@@ -46,17 +47,17 @@ class Plane:
         self.manifest: Manifest = self.open(artefact)
         self._slots = 0
 
-    def open(self, artefact: bytes) -> Manifest:
-        raise NotImplementedError
+    @abstractmethod
+    def open(self, artefact: bytes) -> Manifest: ...
 
-    def execute(self, program: str, frame: bytes, linear: int | None) -> tuple[int, list[dict]]:
-        raise NotImplementedError
+    @abstractmethod
+    def execute(self, program: str, frame: bytes, linear: int | None) -> tuple[int, list[dict]]: ...
 
-    def update(self, name: str, key: bytes, value: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def update(self, name: str, key: bytes, value: bytes) -> None: ...
 
-    def items(self, name: str) -> list[tuple[bytes, bytes]]:
-        raise NotImplementedError
+    @abstractmethod
+    def items(self, name: str) -> list[tuple[bytes, bytes]]: ...
 
     def now(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
