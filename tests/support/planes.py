@@ -66,8 +66,8 @@ class Plane(ABC):
         """Bytes of the shortest packet that can be sent at all, of a version with this header."""
         return 1
 
-    def close(self) -> None:
-        pass
+    @abstractmethod
+    def close(self) -> None: ...
 
     def device(self, user: str, *addresses: str) -> int:
         """A new device; its slot, which is its subject too."""
@@ -144,6 +144,9 @@ class VmPlane(Plane):
 
     def items(self, name: str) -> list[tuple[bytes, bytes]]:
         return list(self.machine.maps[name].items())
+
+    def close(self) -> None:
+        """Nothing outside the process is held."""
 
 
 class KernelPlane(Plane):
