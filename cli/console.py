@@ -24,13 +24,15 @@ class Console:
 
     json: bool = False
     verbose: bool = False
+    stream: bool = False
+    """With `json`: the command prints one document a line, also when it fails."""
     finished: bool = field(default=False, init=False)
     """With `json`: the one document was printed."""
 
     def document(self, document: Json) -> None:
         """Print the command's one JSON document."""
         self.finished = True
-        self._out(json.dumps(document, ensure_ascii=False, indent=2))
+        self._out(json.dumps(document, ensure_ascii=False, indent=None if self.stream else 2))
 
     def line(self, document: Json) -> None:
         """Print one document of a command whose output is a stream, one a line, and flush it."""

@@ -56,6 +56,7 @@ def explain_command(
 
     One question with --as and --to (or --from), or many with --batch.
     """
+    console.stream = batch is not None
     if batch and (user or to or sender or service or authed):
         raise click.UsageError("--batch has the questions in its file; give no other")
     if not batch and (not user or not (to or sender)):

@@ -65,6 +65,7 @@ def run_command(
     The gate stays in the kernel when this command ends, also when it is killed; running it again
     takes the gate over with its sessions. `wardgate detach` removes it.
     """
+    console.stream = True
     with _stoppable():
         gate, adopted = _start(artefact, device, devices_file, name, hook, ways)
     status = gate.status()

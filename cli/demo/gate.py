@@ -68,10 +68,11 @@ class RunningGate:
     def _read(self) -> None:
         for line in self.process.stdout or ():
             report = json.loads(line)
-            if report["event"] == "attached":
+            event = report.get("event")  # a failure has none; what it says is on stderr too
+            if event == "attached":
                 self.attached = report
                 self._ready.put(True)
-            elif report["event"] == "drop":
+            elif event == "drop":
                 self._drops[_flow(report)] = report
         self._ready.put(False)
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from wardgate.compiler.language.model import Prefix
 from wardgate.compiler.lowering.matrix import Run
 
-NO_PREFIX = 0
-
 
 @dataclass(frozen=True, slots=True)
 class Destinations:

@@ -399,3 +399,13 @@ def test_run_needs_no_compiler():
         )
         loaded = done.stdout.split()
         assert [name for name in unwanted if name in loaded] == [], arguments
+
+
+def test_a_stream_that_fails_is_one_line(e2e, tmp_path):
+    broken = tmp_path / "broken.o"
+    broken.write_bytes(b"no ELF")
+    words = ["run", broken, "--device", "none0", "--devices", EXAMPLES / "devices.yaml", "--json"]
+    done = subprocess.run([e2e.WARDGATE, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["ok"] is False
