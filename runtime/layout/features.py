@@ -9,9 +9,11 @@ MEMORY_ARGUMENTS: Final = "global functions with memory arguments"
 MMAPABLE_ARRAYS: Final = "mmapable arrays"
 RING_BUFFER: Final = "ring buffer"
 BOOT_CLOCK: Final = "bpf_ktime_get_boot_ns"
+TICKS: Final = "bpf_jiffies64"
 
 ARTEFACT_FEATURES: Final = (
     BTF, BOUNDED_LOOPS, FROZEN_TABLES, MEMORY_ARGUMENTS, MMAPABLE_ARRAYS, RING_BUFFER, BOOT_CLOCK,
+    TICKS,
 )  # fmt: skip
 """What a kernel must have for any artefact; Linux 5.13 has all."""
 

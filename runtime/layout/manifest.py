@@ -13,7 +13,7 @@ from typing import Any
 
 from wardgate.runtime.layout import typed_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class ManifestError(ValueError):
@@ -65,7 +65,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class TunnelIndex:
-    """The IPv4 tunnel prefix whose devices are found by address; `size` is a power of two."""
+    """The first `size` addresses from `base` on, whose devices are found by address."""
 
     base: str
     size: int
@@ -99,7 +99,8 @@ class Manifest:
     digest: str
     files: tuple[PolicyFile, ...]
     tunnel: tuple[str, ...]
-    tunnel_index: TunnelIndex | None
+    tunnel4: TunnelIndex | None
+    tunnel6: TunnelIndex | None
     classes: int
     default_class: int
     subjects: Mapping[str, int]

@@ -74,8 +74,8 @@ DEVICE_SLOTS: Final = 65_536
 """Device slots of a gate unless it is created with more; slot 0 is never used."""
 
 ADDRESSES = MapLayout(
-    "addresses", MapType.HASH, Scope.GATE, 2 * DEVICE_SLOTS, records.ADDRESS, None,
-    MapFlag.NO_PREALLOC, True, "Every device address to its slot.",
+    "addresses", MapType.HASH, Scope.GATE, 2 * DEVICE_SLOTS, records.ADDRESS, records.OWNER,
+    MapFlag.NO_PREALLOC, True, "Device addresses that an index does not cover, to their owners.",
 )  # fmt: skip
 DEVICES = MapLayout(
     "devices", MapType.ARRAY, Scope.GATE, DEVICE_SLOTS, None, records.DEVICE,
@@ -93,32 +93,36 @@ LIMITS = MapLayout(
     "limits", MapType.ARRAY, Scope.GATE, DEVICE_SLOTS, None, records.LIMIT,
     0, True, "Slot to the rate limit of its drop events; slot 0 is all unknown devices together.",
 )  # fmt: skip
-REASONS = MapLayout(
-    "reasons", MapType.PERCPU_ARRAY, Scope.GATE, 32, None, records.COUNTER,
-    0, False, "direction * 16 + reason to packets and bytes.",
+PROCESSORS = MapLayout(
+    "processors", MapType.PERCPU_ARRAY, Scope.GATE, 1, None, records.PROCESSOR,
+    0, False, "The clock, and packets and bytes by direction and reason.",
 )  # fmt: skip
 EVENTS = MapLayout(
     "events", MapType.RINGBUF, Scope.GATE, 256 * 1024, None, None,
     0, False, "Decisions for userspace to see (records.EVENT).",
 )  # fmt: skip
 SUBJECT_CLASS = MapLayout(
-    "subject_class", MapType.ARRAY, Scope.GENERATION, DEVICE_SLOTS, None, None,
-    MapFlag.MMAPABLE, True, "Subject id to policy class; 0: a subject that may nothing.",
+    "subject_class", MapType.ARRAY, Scope.GENERATION, DEVICE_SLOTS // 4, None, records.CLASSES,
+    MapFlag.MMAPABLE, True, "Subject id to policy class, several in an entry; 0: a subject that may nothing.",
 )  # fmt: skip
-TUNNEL_INDEX = MapLayout(
-    "tunnel_index", MapType.ARRAY, Scope.GENERATION, 1, None, None,
-    MapFlag.MMAPABLE, False, "Offset of an IPv4 address in the tunnel prefix to its device slot.",
+TUNNEL4 = MapLayout(
+    "tunnel4", MapType.ARRAY, Scope.GENERATION, 1, None, records.OWNER,
+    MapFlag.MMAPABLE, False, "Offset of an IPv4 address in the tunnel's index to its owner.",
+)  # fmt: skip
+TUNNEL6 = MapLayout(
+    "tunnel6", MapType.ARRAY, Scope.GENERATION, 1, None, records.OWNER,
+    MapFlag.MMAPABLE, False, "Offset of an IPv6 address in the tunnel's index to its owner.",
 )  # fmt: skip
 RULE_HITS = MapLayout(
-    "rule_hits", MapType.PERCPU_ARRAY, Scope.GENERATION, 1, None, records.COUNTER,
-    0, False, "Rule id to what it decided; 0: decided by no rule.",
+    "rule_hits", MapType.PERCPU_ARRAY, Scope.GENERATION, 1, None, records.HITS,
+    0, False, "What rules decided, a block of them an entry; rule 0: decided by no rule.",
 )  # fmt: skip
 
 MAPS: Final = (
-    ADDRESSES, DEVICES, FLOWS, FRAGMENTS, LIMITS, REASONS, EVENTS,
-    SUBJECT_CLASS, TUNNEL_INDEX, RULE_HITS,
+    ADDRESSES, DEVICES, FLOWS, FRAGMENTS, LIMITS, PROCESSORS, EVENTS,
+    SUBJECT_CLASS, TUNNEL4, TUNNEL6, RULE_HITS,
 )  # fmt: skip
-"""All maps. `tunnel_index` and `rule_hits` are declared with the size that the policy needs; an
+"""All maps. `tunnel4`, `tunnel6` and `rule_hits` are declared with the size that the policy needs; an
 artefact leaves out the maps that its policy does not use."""
 
 MAPS_BY_NAME: Final = {layout.name: layout for layout in MAPS}

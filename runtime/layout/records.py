@@ -26,7 +26,7 @@ ALIGNMENT: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field: a scalar (`length` 1) or an array of bytes (`kind` u8, `length` > 1)."""
+    """A field: a scalar (`length` 1), or an array of bytes or of u64 (`length` > 1)."""
 
     name: str
     kind: str
@@ -50,8 +50,8 @@ class Record:
     def __post_init__(self) -> None:
         offset = 0
         for field in self.fields:
-            if field.length > 1 and field.kind != "u8":
-                raise ValueError(f"{self.name}.{field.name}: only bytes come as arrays")
+            if field.length > 1 and field.kind not in ("u8", "u64"):
+                raise ValueError(f"{self.name}.{field.name}: only bytes and u64 come as arrays")
             if offset % _SIZES[field.kind]:
                 raise ValueError(f"{self.name}.{field.name}: would need padding before it")
             offset += field.size
@@ -73,14 +73,15 @@ class Record:
         return table
 
     def _format(self) -> str:
-        return "<" + "".join(f"{f.length}s" if f.length > 1 else _CODES[f.kind] for f in self.fields)
+        return "<" + "".join(f"{f.size}s" if f.length > 1 else _CODES[f.kind] for f in self.fields)
 
     def pack(self, values: Mapping[str, Value]) -> bytes:
-        """Bytes of the record; a field left out is zero, a name that it lacks is a KeyError."""
+        """Bytes of the record; a field left out is zero, a name that it lacks is a KeyError. An array is
+        given, and got, as its bytes."""
         unknown = set(values) - {field.name for field in self.fields}
         if unknown:
             raise KeyError(f"{self.name} has no field {', '.join(sorted(unknown))}")
-        blank: dict[str, Value] = {f.name: bytes(f.length) if f.length > 1 else 0 for f in self.fields}
+        blank: dict[str, Value] = {f.name: bytes(f.size) if f.length > 1 else 0 for f in self.fields}
         return struct.pack(self._format(), *({**blank, **values}.values()))
 
     def unpack(self, data: bytes) -> dict[str, Value]:
@@ -92,6 +93,15 @@ ADDRESS = Record(
     "address_key",
     "A tunnel address; IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2).",
     (Field("address", "u8", "network order", 16),),
+)
+
+OWNER = Record(
+    "owner",
+    "Whose an address is; both at once, by one aligned store.",
+    (
+        Field("slot", "u32", "the device; 0: none"),
+        Field("subject", "u32", "stable id of the device's user"),
+    ),
 )
 
 DEVICE = Record(
@@ -106,26 +116,38 @@ DEVICE = Record(
     ),
 )
 
+CLASSES = Record(
+    "classes",
+    "Policy classes of consecutive subjects, each as wide as the parameter class_bits says, 16 or 32:"
+    " that of subject `n` is the class_bits / 8 bytes from n * class_bits / 8 on, counted over all entries.",
+    (Field("classes", "u64", "the first subject's class in the low bits"),),
+)
+
 FLOW_KEY = Record(
     "flow_key",
-    "A datagram flow. ICMP queries have their identifier as device_port and 0 as remote_port.",
+    "A place for a datagram flow, of which each device has a fixed number.",
     (
         Field("slot", "u32", "the device"),
-        Field("device_port", "u16", "host order"),
-        Field("remote_port", "u16", "host order"),
-        Field("remote", "u8", "address of the other end, as in address_key", 16),
-        Field("protocol", "u8", "IP protocol number"),
-        Field("opener", "u8", "direction of the packet that opened it"),
-        Field("reserved", "u16", "0"),
-        Field("reserved2", "u32", "0"),
+        Field("place", "u32", "by the flow's addresses and ports, below FLOWS_A_DEVICE"),
     ),
 )
 
 FLOW = Record(
     "flow",
-    "State of a datagram flow.",
-    (Field("last_seen", "u64", "CLOCK_BOOTTIME, ns; of a packet in either direction"),),
+    "A datagram flow. ICMP queries have their identifier as device_port and 0 as remote_port.",
+    (
+        Field("last_seen", "u64", "CLOCK_BOOTTIME, ns; of a packet in either direction"),
+        Field("remote", "u8", "address of the other end, as in address_key", 16),
+        Field("device_port", "u16", "host order"),
+        Field("remote_port", "u16", "host order"),
+        Field("protocol", "u8", "IP protocol number"),
+        Field("opener", "u8", "direction of the packet that opened it"),
+        Field("reserved", "u16", "0"),
+    ),
 )
+
+FLOWS_A_DEVICE: Final = 512
+"""Flows that a device can have at once, a power of two. One more takes the place of one of its own."""
 
 FRAGMENT_KEY = Record(
     "fragment_key",
@@ -162,10 +184,29 @@ LIMIT = Record(
     ),
 )
 
-COUNTER = Record(
-    "counter",
-    "Packets and bytes, on one CPU.",
-    (Field("packets", "u64", "packets"), Field("bytes", "u64", "bytes from the IP header on")),
+COUNTER_WORDS: Final = 2
+"""A counter is two u64: packets, and bytes from the IP header on."""
+
+REASON_COUNTERS: Final = 32
+"""direction * REASON_SLOTS + reason indexes them."""
+
+PROCESSOR = Record(
+    "processor",
+    "What a CPU keeps for itself: its last reading of the clock, and its counters of decisions.",
+    (
+        Field("tick", "u64", "jiffies at the reading"),
+        Field("now", "u64", "CLOCK_BOOTTIME, ns, at the reading"),
+        Field("reasons", "u64", "a counter for each direction and reason", REASON_COUNTERS * COUNTER_WORDS),
+    ),
+)
+
+HITS_A_BLOCK: Final = 64
+"""Rules whose counters lie together, a power of two: rule `n` is number `n % 64` of block `n // 64`."""
+
+HITS = Record(
+    "hits",
+    "Counters of consecutive rules, on one CPU.",
+    (Field("rules", "u64", "a counter for each", HITS_A_BLOCK * COUNTER_WORDS),),
 )
 
 EVENT = Record(
@@ -214,6 +255,7 @@ SUBJECT_NAME = Record(
 )
 
 RECORDS: Final = (
-    ADDRESS, DEVICE, FLOW_KEY, FLOW, FRAGMENT_KEY, FRAGMENT, LIMIT, COUNTER, EVENT, CONFIG,
+    ADDRESS, OWNER, DEVICE, CLASSES, FLOW_KEY, FLOW, FRAGMENT_KEY, FRAGMENT, LIMIT, PROCESSOR, HITS,
+    EVENT, CONFIG,
 )  # fmt: skip
 """The records that the programs know, in the order in which the C header declares them."""
