@@ -6,13 +6,22 @@ import struct
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import Final
 
 from wardgate.runtime.elf import read_artefact
 from wardgate.runtime.layout.codes import LinkHeader
 from wardgate.runtime.layout.manifest import Manifest
-from wardgate.runtime.layout.records import DEVICE
+from wardgate.runtime.layout.maps import (
+    ADDRESSES,
+    DEVICES,
+    FLOWS,
+    LIMITS,
+    SUBJECT_CLASS,
+    TUNNEL4,
+    TUNNEL6,
+)
+from wardgate.runtime.layout.records import CLASSES, DEVICE, OWNER
 from wardgate.runtime.maps import Map
 
 from benchmarks.competitors.contestant import Contestant, memory_of_all
@@ -30,42 +39,62 @@ def make_gate(artefact: bytes, users: tuple[str, ...], devices: int, hook: Hook 
     a session. `users` are one of each policy class, see `traces.class_of`."""
     spec = read_artefact(artefact)
     slots = devices + 1
+    assert spec.manifest is not None  # noqa: S101 - read_artefact accepts none without it
+    classes = _classes(spec.manifest, users, devices)
     with ExitStack() as stack:
         loaded = stack.enter_context(
             load(
                 spec,
                 config={"link_header": int(LinkHeader.ETHERNET), "trace": 0, "generation": 1},
                 resize={
-                    "addresses": 2 * slots,
-                    "devices": slots,
-                    "limits": slots,
-                    "subject_class": slots,
-                    "flows": max(65_536, 2 * devices),
+                    ADDRESSES.name: 2 * slots,
+                    DEVICES.name: slots,
+                    LIMITS.name: slots,
+                    SUBJECT_CLASS.name: len(classes) // CLASSES.size,
+                    FLOWS.name: max(FLOWS.entries, 2 * devices),
                 },
                 programs=[_PROGRAM[hook]],
             )
         )
-        assert spec.manifest is not None  # noqa: S101 - read_artefact accepts none without it
-        _fill(loaded.maps, spec.manifest, users, devices)
+        fill_array(loaded.maps[SUBJECT_CLASS.name], classes)
+        if DEVICES.name in loaded.maps:
+            _fill_devices(loaded.maps[DEVICES.name], devices)
+        _fill_addresses(loaded.maps, spec.manifest, devices)
         (program,) = loaded.programs.values()
         return Contestant(NAME, program, loaded.maps, memory_of_all(loaded), stack.pop_all())
 
 
-def _fill(maps: Mapping[str, Map], manifest: Manifest, users: tuple[str, ...], devices: int) -> None:
+def _classes(manifest: Manifest, users: tuple[str, ...], devices: int) -> bytes:
+    """The map of subjects' classes; whole records of it."""
+    width = manifest.parameters["class_bits"] // 8
+    numbers = [manifest.class_of(user).to_bytes(width, "little") for user in users]
+    of_user = dict(zip(users, numbers, strict=True))
+    packed = bytes(width) + b"".join(of_user[class_of(device, users)] for device in range(devices))
+    return packed + bytes(-len(packed) % CLASSES.size)
+
+
+def _fill_devices(target: Map, devices: int) -> None:
     now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    slots = range(1, devices + 1)
-    packed = [struct.pack("<I", slot) for slot in slots]
-    keys4 = b"".join(_MAPPED + device_address(4, device).packed for device in range(devices))
-    keys6 = b"".join(device_address(6, device).packed for device in range(devices))
-    fill(maps["addresses"], keys4 + keys6, b"".join(packed) * 2)
     session = {"deadline": now + _SESSION_NS, "last_active": now}
-    records = [DEVICE.pack({"subject": slot, **session}) for slot in slots]
-    fill_array(maps["devices"], bytes(DEVICE.size) + b"".join(records))
-    classes = {user: struct.pack("<I", manifest.class_of(user)) for user in users}
-    by_subject = [classes[class_of(device, users)] for device in range(devices)]
-    fill_array(maps["subject_class"], bytes(4) + b"".join(by_subject))
-    if "tunnel_index" in maps:
-        index = manifest.tunnel_index
-        assert index is not None  # noqa: S101 - the map is there for it
-        place = int(device_address(4, 0)) - int(IPv4Address(index.base))
-        fill_array(maps["tunnel_index"], bytes(4 * place) + b"".join(packed))
+    records = [DEVICE.pack({"subject": slot, **session}) for slot in range(1, devices + 1)]
+    fill_array(target, bytes(DEVICE.size) + b"".join(records))
+
+
+def _fill_addresses(maps: Mapping[str, Map], manifest: Manifest, devices: int) -> None:
+    """Lead each address to its device: by the index of its version, or by the hash where that ends."""
+    owners = [struct.pack("<II", slot, slot) for slot in range(1, devices + 1)]
+    keys, values = [], []
+    for version, name, index in (
+        (4, TUNNEL4.name, manifest.tunnel4),
+        (6, TUNNEL6.name, manifest.tunnel6),
+    ):
+        # Devices have addresses one after another.
+        place = int(device_address(version, 0)) - int(ip_address(index.base)) if index else 0
+        covered = min(max(index.size - place, 0), devices) if index else 0
+        if covered:
+            fill_array(maps[name], bytes(OWNER.size * place) + b"".join(owners[:covered]))
+        head = _MAPPED if version == 4 else b""
+        keys += [head + device_address(version, device).packed for device in range(covered, devices)]
+        values += owners[covered:]
+    if keys:
+        fill(maps[ADDRESSES.name], b"".join(keys), b"".join(values))
