@@ -17,25 +17,18 @@ INLINE void view_of(struct view *v, const struct tuple *t, u32 direction)
 	v->kind = t->kind;
 }
 
-/* The device that a packet comes from or goes to, and its user's policy class; NULL: none that may anything. */
-INLINE struct device *device_of(const struct packet *p, u32 direction, struct subject *s)
+/* The device that a packet comes from or goes to, and its user's policy class; 0: none that may anything. */
+INLINE int subject_of(const struct packet *p, u32 direction, struct subject *s)
 {
-	struct device *device;
-	u32 *class;
+	u64 owner = owner_of(direction == FROM_DEVICE ? &p->outer.source : &p->outer.destination, p->version);
 
 	s->version = p->version;
 	s->direction = direction;
-	s->slot = slot_of(direction == FROM_DEVICE ? &p->outer.source : &p->outer.destination, p->version);
+	s->slot = owner;
 	if (!s->slot)
-		return NULL;
-	device = bpf_map_lookup_elem(&devices, &s->slot);
-	if (!device || !device->subject)
-		return NULL;
-	class = bpf_map_lookup_elem(&subject_class, &device->subject);
-	if (!class || *class == NOBODY_CLASS)
-		return NULL;
-	s->class = *class;
-	return device;
+		return 0;
+	s->class = class_of(owner >> 32);
+	return s->class != NOBODY_CLASS;
 }
 
 /* What one side of the policy says of a packet: PASS, or the reason against it.
@@ -43,24 +36,23 @@ INLINE struct device *device_of(const struct packet *p, u32 direction, struct su
  * A packet that the side's own initiator sent is judged as it is. One that goes the other way passes
  * only as a reply, and is judged by what the side says of the packets that it replies to: so a reply
  * stops when what it replies to would. */
-INLINE u32 consider(struct outcome *o, const struct subject *s, struct device *device, const struct view *v,
-		    u32 inbound, u32 initiates, int hot)
+COLD u32 consider(struct outcome *o, const struct subject *s, const struct view *v, u32 inbound, u32 initiates)
 {
 	struct question question;
-	struct found found;
-	struct flow_key key;
-	u32 reason;
+	struct flow_words words;
+	struct processor *cpu = this_cpu();
 	struct flow *flow = NULL;
-	u64 now = 0;
+	u64 found;
+	u32 reason;
 
+	if (!o || !s || !v || !cpu)
+		return REASON_NO_DEVICE;
 	o->bucket = o->rule = o->verdict = 0;
 	o->inbound = inbound;
-	if (v->kind & (initiates ? OPENS_FLOW : REPLIES_BY_FLOW))
-		flow_key_of(&key, v, s->slot, inbound ? TO_DEVICE : FROM_DEVICE);
+	flow_words_of(&words, v, inbound ? TO_DEVICE : FROM_DEVICE);
 	if (!initiates) {
 		if (v->kind & REPLIES_BY_FLOW) {
-			now = bpf_ktime_get_boot_ns();
-			flow = flow_of_reply(&key, now);
+			flow = flow_of_reply(&words, s->slot, v->protocol, clock(cpu));
 			if (!flow)
 				return REASON_NO_FLOW;
 		} else if (!(v->kind & REPLIES_BY_POLICY)) {
@@ -79,25 +71,25 @@ INLINE u32 consider(struct outcome *o, const struct subject *s, struct device *d
 	if (inbound)
 		question.row += INBOUND_ROW;
 #endif
-	found = hot ? look_up(&question) : unpacked(look_up_cold(&question));
-	o->bucket = found.bucket;
+	found = look_up(&question);
+	o->bucket = found >> 32;
 	if (!o->bucket)
 		return REASON_NO_BUCKET;
-	o->rule = found.decision >> VERDICT_BITS;
-	o->verdict = found.decision & VERDICT_MASK;
+	o->rule = (u32)found >> VERDICT_BITS;
+	o->verdict = found & VERDICT_MASK;
 	if (o->verdict == VERDICT_ALLOW)
 		reason = REASON_PASS;
 #if MFA
 	else if (o->verdict == VERDICT_MFA)
-		reason = session(device, s->direction);
+		reason = session(s->slot, s->direction, cpu);
 #endif
 	else if (o->verdict == VERDICT_DENY)
 		reason = REASON_DENY_RULE;
 	else
 		reason = v->kind & UNKNOWN_PORTS ? REASON_FRAGMENT : REASON_NO_RULE;
 	if (reason == REASON_PASS && flow)
-		flow_seen(flow, now);
+		flow_seen(flow, clock(cpu));
 	if (reason == REASON_PASS && initiates && (v->kind & OPENS_FLOW))
-		flow_open(&key);
+		flow_open(&words, s->slot, clock(cpu));
 	return reason;
 }

@@ -1,4 +1,8 @@
-/* Datagram flows, by which replies are known. */
+/* Datagram flows, by which replies are known.
+ *
+ * A device has a fixed number of places for flows, and a flow has two of them that it may be at. So a
+ * device that opens many forgets its own and no other's, and a flow is found by its place and known by its
+ * addresses and ports. */
 
 enum {
 	FLOW_REFRESH = 1000000000ULL,
@@ -15,21 +19,52 @@ struct view {
 	u32 kind;
 };
 
-INLINE void flow_key_of(struct flow_key *key, const struct view *v, u32 slot, u32 opener)
+/* A flow as it is compared: the fields of struct flow behind the time. */
+struct flow_words {
+	u64 remote[2];
+	u64 rest;
+};
+
+INLINE void flow_words_of(struct flow_words *words, const struct view *v, u32 opener)
 {
-	key->slot = slot;
-	key->device_port = v->device_port;
-	key->remote_port = v->remote_port;
-	to_key(key->remote, &v->remote);
-	key->protocol = v->protocol;
-	key->opener = opener;
-	key->reserved = 0;
-	key->reserved2 = 0;
+	to_key((u8 *)words->remote, &v->remote);
+	words->rest = (u64)opener << 40 | (u64)v->protocol << 32 | v->remote_port << 16 | v->device_port;
+}
+
+/* One of the device's places in the low bits, the other in those from 32 on, and another than the first. */
+INLINE u64 flow_places(const struct flow_words *words)
+{
+	u64 mixed = (words->remote[0] ^ words->remote[1] >> 7) * 0x9e3779b97f4a7c15ULL ^ words->remote[1];
+	u64 first;
+
+	mixed = (mixed ^ mixed >> 32 ^ words->rest) * 0xd6e8feb86659fd93ULL;
+	first = mixed >> 48 & (FLOWS_A_DEVICE - 1);
+	return (first ^ ((mixed >> 32 & (FLOWS_A_DEVICE - 1)) | 1)) << 32 | first;
 }
 
 INLINE u64 flow_lifetime(u32 protocol)
 {
 	return protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6 ? QUERY_LIFETIME : FLOW_LIFETIME;
+}
+
+INLINE int flow_is(const struct flow *flow, const struct flow_words *words)
+{
+	const u64 *stored = (const u64 *)flow;
+
+	return stored[1] == words->remote[0] && stored[2] == words->remote[1] && stored[3] == words->rest;
+}
+
+INLINE struct flow *flow_find(const struct flow_words *words, u32 slot)
+{
+	u64 places = flow_places(words);
+	struct flow_key key = { .slot = slot, .place = places };
+	struct flow *flow = bpf_map_lookup_elem(&flows, &key);
+
+	if (flow && flow_is(flow, words))
+		return flow;
+	key.place = places >> 32;
+	flow = bpf_map_lookup_elem(&flows, &key);
+	return flow && flow_is(flow, words) ? flow : NULL;
 }
 
 INLINE void flow_seen(struct flow *flow, u64 now)
@@ -39,22 +74,53 @@ INLINE void flow_seen(struct flow *flow, u64 now)
 }
 
 /* The flow that a reply belongs to, if it is alive. */
-INLINE struct flow *flow_of_reply(const struct flow_key *key, u64 now)
+INLINE struct flow *flow_of_reply(const struct flow_words *words, u32 slot, u32 protocol, u64 now)
 {
-	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+	struct flow *flow = flow_find(words, slot);
 
-	if (!flow || (s64)(now - READ_ONCE(flow->last_seen)) > (s64)flow_lifetime(key->protocol))
+	if (!flow || (s64)(now - READ_ONCE(flow->last_seen)) > (s64)flow_lifetime(protocol))
 		return NULL;
 	return flow;
 }
 
-INLINE void flow_open(const struct flow_key *key)
+/* A flow that is not known yet takes the place that is free, or else the one that was quiet for longer. */
+COLD int flow_insert(const struct flow_words *words, u32 slot, u64 now)
 {
-	struct flow fresh = { .last_seen = bpf_ktime_get_boot_ns() };
-	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+	struct flow_key first_key = { .slot = slot };
+	struct flow_key second_key = { .slot = slot };
+	struct flow_key *chosen = &first_key;
+	struct flow fresh = { .last_seen = now };
+	struct flow *first, *second;
+	u64 places;
 
-	if (flow)
-		flow_seen(flow, fresh.last_seen);
-	else
-		bpf_map_update_elem(&flows, key, &fresh, BPF_ANY);
+	if (!words)
+		return 0;
+	places = flow_places(words);
+	first_key.place = places;
+	second_key.place = places >> 32;
+	first = bpf_map_lookup_elem(&flows, &first_key);
+	if (first) {
+		second = bpf_map_lookup_elem(&flows, &second_key);
+		if (!second || (s64)(first->last_seen - second->last_seen) > 0)
+			chosen = &second_key;
+	}
+	((u64 *)&fresh)[1] = words->remote[0];
+	((u64 *)&fresh)[2] = words->remote[1];
+	((u64 *)&fresh)[3] = words->rest;
+	bpf_map_update_elem(&flows, chosen, &fresh, BPF_ANY);
+	return 0;
+}
+
+INLINE void flow_open(const struct flow_words *words, u32 slot, u64 now)
+{
+	struct flow *flow = flow_find(words, slot);
+	struct flow_words copy;
+
+	if (flow) {
+		flow_seen(flow, now);
+		return;
+	}
+	/* A copy, so that the words themselves can stay in registers. */
+	copy = *words;
+	flow_insert(&copy, slot, now);
 }

@@ -10,31 +10,6 @@ INLINE int is_tagged(struct __sk_buff *skb)
 }
 
 #if IP
-/* Whether the packet is a common one that may pass; if so, it is counted. */
-INLINE int passes_fast(u8 *data, u8 *end, u32 total, u32 direction)
-{
-	struct cursor c = { .data = data, .end = end, .total = total };
-	struct packet p = {};
-	struct outcome o = {};
-	struct subject s;
-	struct device *device;
-	struct view v;
-
-	if (strip_link(&c) != PARSED || parse_fast(&c, &p) != PARSED)
-		return 0;
-	device = device_of(&p, direction, &s);
-	if (!device)
-		return 0;
-	o.slot = s.slot;
-	view_of(&v, &p.outer, direction);
-	if (consider(&o, &s, device, &v, 0, direction == FROM_DEVICE, 1) != REASON_PASS)
-		return 0;
-	count_decision(&p, &o, direction, REASON_PASS);
-	if (config.trace)
-		tell(&p, &o, direction, REASON_PASS);
-	return 1;
-}
-
 COLD int fast_from_device(struct __sk_buff *skb)
 {
 	if (is_tagged(skb))

@@ -124,25 +124,3 @@ INLINE int parse4(struct cursor *c, struct packet *p, struct tuple *inner)
 		status = inner_status(p, parse_inner4(c, size + sizeof(struct icmp_header), inner));
 	return status;
 }
-
-/* The common packet: no options, no fragment, TCP, UDP or SCTP. */
-INLINE int parse4_fast(struct cursor *c, struct packet *p)
-{
-	int status;
-	struct ipv4_header *ip;
-	u32 length;
-
-	status = HEADER(c, 0, sizeof(*ip), ip);
-	if (status != PARSED || ip->version_length != 0x45 || ip->fragment & from_network16(IPV4_MORE | IPV4_OFFSET))
-		return UNUSUAL;
-	length = from_network16(ip->length);
-	if (length > c->total)
-		return UNUSUAL;
-	c->total = length;
-	p->version = 4;
-	p->length = length;
-	p->outer.source = mapped(ip->source);
-	p->outer.destination = mapped(ip->destination);
-	p->outer.protocol = ip->protocol;
-	return parse_transport_fast(c, sizeof(*ip), &p->outer);
-}

@@ -187,25 +187,3 @@ INLINE int parse6(struct cursor *c, struct packet *p, struct tuple *inner)
 		status = inner_status(p, parse_inner6(c, chain.offset + sizeof(*icmp), inner));
 	return status;
 }
-
-/* The common packet: no extension headers, TCP, UDP or SCTP. */
-INLINE int parse6_fast(struct cursor *c, struct packet *p)
-{
-	int status;
-	struct ipv6_header *ip;
-	u32 length;
-
-	status = HEADER(c, 0, sizeof(*ip), ip);
-	if (status != PARSED)
-		return UNUSUAL;
-	length = sizeof(*ip) + from_network16(ip->length);
-	if (length > c->total)
-		return UNUSUAL;
-	c->total = length;
-	p->version = 6;
-	p->length = length;
-	p->outer.source = wide(ip->source);
-	p->outer.destination = wide(ip->destination);
-	p->outer.protocol = ip->next;
-	return parse_transport_fast(c, sizeof(*ip), &p->outer);
-}

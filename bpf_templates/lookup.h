@@ -1,27 +1,49 @@
 /* From an address and a service to a decision, by tables alone: no helper, no loop over rules. */
 
-/* An index that the verifier can bound. `mask` keeps it in the table; the barrier keeps LLVM from moving
- * the AND into the operands, or from dropping it where it knows that it changes nothing. The verifier
- * knows less: nothing of a byte-swapped number, nor, before Linux 6.10, of an OR of two unknown ones
+/* Entry `at` of a table. Behind its end there is nothing: the function at hand returns 0, which is no
+ * destination, no bucket, no decision. The barrier keeps LLVM from dropping the comparison where it knows
+ * that it changes nothing, and from comparing another register than the one that indexes: the verifier
+ * knows less, nothing of a byte-swapped number, nor, before Linux 6.10, of an OR of two unknown ones
  * (is_safe_to_compute_dst_reg_range in kernel/bpf/verifier.c). */
-INLINE u32 masked(u32 index, u32 mask)
-{
-	asm("" : "+r"(index));
-	return index & mask;
-}
+#define LOAD(table, at)								\
+	({									\
+		u64 at_ = (at);							\
+										\
+		asm("" : "+r"(at_));						\
+		if (at_ >= sizeof(table) / sizeof((table)[0]))			\
+			return 0;						\
+		(table)[at_];							\
+	})
 
-#if V4
-INLINE u32 destination4(u32 address)
+#if V4_TRIE
+INLINE u32 destination4(u64 address)
 {
-	u32 entry = t_route4_roots[address >> 16];
+	u64 entry = LOAD(t_route4_roots, address >> 16);
 #if V4_NODES
 
 	if (entry & ROUTE4_POINTER)
-		entry = t_route4_nodes[masked((entry & ~ROUTE4_POINTER) << 8 | (address >> 8 & 255), ROUTE4_NODES_MASK)];
+		entry = LOAD(t_route4_nodes, (entry & ~ROUTE4_POINTER) << 8 | (address >> 8 & 255));
 	if (entry & ROUTE4_POINTER)
-		entry = t_route4_nodes[masked((entry & ~ROUTE4_POINTER) << 8 | (address & 255), ROUTE4_NODES_MASK)];
+		entry = LOAD(t_route4_nodes, (entry & ~ROUTE4_POINTER) << 8 | (address & 255));
 #endif
 	return entry;
+}
+#endif
+#if V4_SEARCH
+INLINE u32 destination4(u64 address)
+{
+	u64 position = 0;
+#if V4_INDEXED
+
+	position = LOAD(t_route4_index, address >> (32 - ROUTE4_INDEX_BITS));
+#endif
+#if V4_STEPS
+	/* Without a branch: one in each step would multiply the verifier's paths. */
+#pragma clang loop unroll(full)
+	for (u64 step = 1 << (ROUTE4_STEPS - 1); step; step >>= 1)
+		position += step & ((s64)(LOAD(t_route4_keys, position + step) - address - 1) >> 63);
+#endif
+	return LOAD(t_route4_class, position);
 }
 #endif
 #if V6_SEARCH
@@ -34,25 +56,14 @@ INLINE u64 borrow(u64 a, u64 b, u64 in)
 	asm volatile("" : "+r"(sign));
 	return sign >> 63;
 }
-
-/* 1 if the address is at or behind the boundary at `position`. */
-INLINE u64 reaches(const struct address *a, u32 position)
-{
-	u64 below = 0;
-#if V6_LOW
-
-	below = borrow(a->low, t_route6_low[masked(position, ROUTE6_LOW_MASK)], 0);
-#endif
-	return 1 ^ borrow(a->high, t_route6_high[masked(position, ROUTE6_HIGH_MASK)], below);
-}
 #endif
 #if V6
 
-INLINE u32 destination6(const struct address *a)
+INLINE u32 destination6(u64 high, u64 low)
 {
-	u32 position = 0;
+	u64 position = 0;
 #if V6_SHARED
-	u64 shared = a->high >> (64 - ROUTE6_SHARED_BITS);
+	u64 shared = high >> (64 - ROUTE6_SHARED_BITS);
 
 	if (shared < ROUTE6_SHARED)
 		return ROUTE6_BELOW;
@@ -60,41 +71,55 @@ INLINE u32 destination6(const struct address *a)
 		return ROUTE6_ABOVE;
 #endif
 #if V6_INDEXED
-	position = t_route6_index[masked(a->high >> (64 - ROUTE6_SHARED_BITS - ROUTE6_INDEX_BITS), ROUTE6_INDEX_MASK)];
+	position = LOAD(t_route6_index,
+			(high >> (64 - ROUTE6_SHARED_BITS - ROUTE6_INDEX_BITS)) & ((1 << ROUTE6_INDEX_BITS) - 1));
 #endif
 #if V6_SEARCH
 #pragma clang loop unroll(full)
-	for (u32 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1)
-		position += step * reaches(a, position + step);
+	for (u64 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1) {
+		u64 below = 0;
+#if V6_LOW
+
+		below = borrow(low, LOAD(t_route6_low, position + step), 0);
 #endif
-	return t_route6_class[masked(position, ROUTE6_CLASS_MASK)];
+		position += step * (1 ^ borrow(high, LOAD(t_route6_high, position + step), below));
+	}
+#endif
+	return LOAD(t_route6_class, position);
 }
 #endif
 
-INLINE u32 destination(const struct address *a, u32 version)
+#if REACH_RANKED
+INLINE u64 ones(u64 word)
 {
-#if V4
-	if (version == 4)
-		return destination4(a->low);
-#endif
-#if V6
-	if (version == 6)
-		return destination6(a);
-#endif
-	return 0;
+	return __builtin_popcountll(word);
 }
+#endif
 
-INLINE u32 bucket_of(u32 row, u32 destination_class)
+INLINE u32 bucket_of(u64 row, u64 destination_class)
 {
-	u32 page = t_reach_directory[masked(row * REACH_PER_ROW + (destination_class >> 6), REACH_DIRECTORY_MASK)];
+#if REACH_PLAIN
+	return LOAD(t_reach, row * REACH_WIDTH + destination_class);
+#endif
+#if REACH_PAGED
+	u64 page = LOAD(t_reach_directory, row * REACH_PER_ROW + (destination_class >> 6));
 
-	return t_reach_pages[masked(page << 6 | (destination_class & 63), REACH_PAGES_MASK)];
+	return LOAD(t_reach_pages, page << 6 | (destination_class & 63));
+#endif
+#if REACH_RANKED
+	/* A line is 64 columns: where another bucket begins, and where the line's buckets are. */
+	u64 line = LOAD(t_reach_directory, row * REACH_PER_ROW + (destination_class >> 6));
+	u64 starts = LOAD(t_reach_lines, line << 1);
+	u64 base = LOAD(t_reach_lines, line << 1 | 1);
+
+	return LOAD(t_reach_values, base + ones(starts & ((2ULL << (destination_class & 63)) - 1)));
+#endif
 }
 
 INLINE u32 service_of(u32 protocol, u32 port)
 {
 #if PORTS
-	u32 row, page;
+	u64 row, page;
 
 	if (protocol == PROTOCOL_TCP)
 		row = 0 << 8;
@@ -103,19 +128,51 @@ INLINE u32 service_of(u32 protocol, u32 port)
 	else if (protocol == PROTOCOL_SCTP)
 		row = 2 << 8;
 	else
-		return t_protocols[masked(protocol, PROTOCOLS_MASK)];
-	page = t_ports_directory[masked(row | port >> 8, PORTS_DIRECTORY_MASK)];
-	return t_ports_pages[masked(page << 8 | (port & 255), PORTS_PAGES_MASK)];
+		return LOAD(t_protocols, protocol);
+	page = LOAD(t_ports_directory, row | port >> 8);
+	return LOAD(t_ports_pages, page << 8 | (port & 255));
 #else
-	return t_protocols[masked(protocol, PROTOCOLS_MASK)];
+	return LOAD(t_protocols, protocol);
 #endif
 }
 
-INLINE u32 decision_of(u32 bucket, u32 service)
+/* Which of a bucket's rules decides, and its verdict: `local << VERDICT_BITS | verdict`. */
+INLINE u32 judgement_of(u64 pattern, u64 service)
 {
-	u32 page = t_judge_directory[masked(bucket * JUDGE_PER_ROW + (service >> 6), JUDGE_DIRECTORY_MASK)];
+#if JUDGE_PLAIN
+	return LOAD(t_judge, pattern * JUDGE_WIDTH + service);
+#endif
+#if JUDGE_PAGED
+	u64 page = LOAD(t_judge_directory, pattern * JUDGE_PER_ROW + (service >> 6));
 
-	return t_judge_pages[masked(page << 6 | (service & 63), JUDGE_PAGES_MASK)];
+	return LOAD(t_judge_pages, page << 6 | (service & 63));
+#endif
+}
+
+/* What a bucket says of a service: rule and verdict in one, 0: nothing. */
+INLINE u32 decision_of(u64 bucket, u64 service)
+{
+	u64 record = LOAD(t_buckets, bucket);
+	u64 judgement = judgement_of(record >> 32, service);
+	u64 rule;
+
+	if (!judgement)
+		return 0;
+	rule = LOAD(t_bucket_rules, (record & 0xffffffff) + (judgement >> VERDICT_BITS));
+	return rule << VERDICT_BITS | (judgement & VERDICT_MASK);
+}
+
+INLINE u32 destination(const struct address *a, u32 version)
+{
+#if V4
+	if (version == 4)
+		return destination4(a->low & 0xffffffff);
+#endif
+#if V6
+	if (version == 6)
+		return destination6(a->high, a->low);
+#endif
+	return 0;
 }
 
 /* What the tables are asked. `port`: of the side that was spoken to first. */
@@ -129,34 +186,16 @@ struct question {
 	u32 reserved;
 };
 
-/* What they say; `bucket` 0: nothing. */
-struct found {
-	u32 bucket;
-	u32 decision;
-};
-
-INLINE struct found look_up(const struct question *q)
+/* What they say, for the slow path: `bucket << 32 | decision`; 0: nothing. */
+COLD u64 look_up(const struct question *q)
 {
-	struct found found = { .bucket = bucket_of(q->row, destination(&q->remote, q->version)) };
-
-	if (found.bucket)
-		found.decision = decision_of(found.bucket, q->kind & UNKNOWN_PORTS ? FRAGMENT_CLASS :
-						   service_of(q->protocol, q->port));
-	return found;
-}
-
-/* The same for the slow path; both numbers in one. */
-COLD u64 look_up_cold(const struct question *q)
-{
-	struct found found;
+	u64 bucket, service;
 
 	if (!q)
 		return 0;
-	found = look_up(q);
-	return (u64)found.bucket << 32 | found.decision;
-}
-
-INLINE struct found unpacked(u64 both)
-{
-	return (struct found){ .bucket = both >> 32, .decision = both };
+	bucket = bucket_of(q->row, destination(&q->remote, q->version));
+	if (!bucket)
+		return 0;
+	service = q->kind & UNKNOWN_PORTS ? FRAGMENT_CLASS : service_of(q->protocol, q->port);
+	return bucket << 32 | decision_of(bucket, service);
 }

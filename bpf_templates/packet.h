@@ -67,7 +67,6 @@ enum parsed {
 	PARSED = 0,
 	MALFORMED,	/* not what it says it is */
 	SHORT,		/* goes on outside the linear part of the buffer */
-	UNUSUAL,	/* not for the fast path */
 	LINK_LOCAL,	/* ARP or neighbour discovery on Ethernet, without which there is no link */
 	NO_RULES,	/* of an IP version that the policy has no rules for */
 };

@@ -37,25 +37,6 @@ INLINE int strip_link(struct cursor *c)
 	return type == (*first >> 4 == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6) ? PARSED : MALFORMED;
 }
 
-INLINE int parse_fast(struct cursor *c, struct packet *p)
-{
-	int status;
-	u8 *first;
-
-	status = HEADER(c, 0, 1, first);
-	if (status != PARSED)
-		return UNUSUAL;
-#if V4
-	if (*first >> 4 == 4)
-		return parse4_fast(c, p);
-#endif
-#if V6
-	if (*first >> 4 == 6)
-		return parse6_fast(c, p);
-#endif
-	return UNUSUAL;
-}
-
 /* Any packet, from its link header on. */
 INLINE int parse_slow(u8 *data, u8 *end, u32 total, struct slow_packet *slow)
 {

@@ -14,14 +14,20 @@ struct outcome {
 	u32 inbound;
 };
 
-INLINE void count(void *counters, u32 index, u32 bytes)
+/* Counters are pairs of packets and bytes. */
+INLINE void count(u64 *counter, u32 bytes)
 {
-	struct counter *counter = bpf_map_lookup_elem(counters, &index);
+	counter[0]++;
+	counter[1] += bytes;
+}
 
-	if (counter) {
-		counter->packets++;
-		counter->bytes += bytes;
-	}
+INLINE void count_rule(u32 rule, u32 bytes)
+{
+	u32 block = rule / HITS_A_BLOCK;
+	struct hits *hits = bpf_map_lookup_elem(&rule_hits, &block);
+
+	if (hits)
+		count(&hits->rules[rule % HITS_A_BLOCK * 2], bytes);
 }
 
 /* Whether the device may have another event now; `suppressed` receives those withheld since the last. */
@@ -76,9 +82,13 @@ COLD int send_event(const struct packet *p, const struct outcome *o, u32 directi
 
 INLINE void count_decision(const struct packet *p, const struct outcome *o, u32 direction, u32 reason)
 {
-	count(&reasons, direction * REASON_SLOTS + reason, p->length);
+	struct processor *cpu = this_cpu();
+	u32 at = direction * REASON_SLOTS + reason;
+
+	if (cpu && at < REASON_COUNTERS)
+		count(&cpu->reasons[at * 2], p->length);
 	if (o->bucket)
-		count(&rule_hits, o->rule, p->length);
+		count_rule(o->rule, p->length);
 }
 
 /* An event of a packet whose record is to stay in registers: from copies. */

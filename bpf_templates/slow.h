@@ -1,20 +1,5 @@
 /* The slow path: whatever the fast one has not let pass, from the beginning. It alone drops. */
 
-COLD u32 consider_cold(struct outcome *o, const struct subject *s, const struct view *v, u32 inbound, u32 initiates)
-{
-	struct device *device;
-	u32 slot;
-
-	if (!o || !s || !v)
-		return REASON_NO_DEVICE;
-	/* Linux 6.1 takes no key from memory that a global function was given. */
-	slot = s->slot;
-	device = bpf_map_lookup_elem(&devices, &slot);
-	if (!device)
-		return REASON_NO_DEVICE;
-	return consider(o, s, device, v, inbound, initiates, 0);
-}
-
 /* An ICMP error passes if the packet that it is about passed, the other way, and belongs to this device. */
 INLINE u32 consider_inner(struct outcome *o, const struct subject *s, const struct address *own,
 			  const struct tuple *inner)
@@ -30,9 +15,9 @@ INLINE u32 consider_inner(struct outcome *o, const struct subject *s, const stru
 	if (own->high != end->high || own->low != end->low)
 		return REASON_NO_FLOW;
 	view_of(&v, inner, back);
-	reason = consider_cold(o, s, &v, 0, 0);
+	reason = consider(o, s, &v, 0, 0);
 #if INBOUND
-	if (reason != REASON_PASS && consider_cold(&other, s, &v, 1, 0) == REASON_PASS) {
+	if (reason != REASON_PASS && consider(&other, s, &v, 1, 0) == REASON_PASS) {
 		*o = other;
 		return REASON_PASS;
 	}
@@ -49,14 +34,14 @@ INLINE u32 judge_from_device(struct outcome *o, const struct subject *s, const s
 	u32 answers = REASON_NO_FLOW;
 
 	view_of(&v, &slow->packet.outer, FROM_DEVICE);
-	reason = consider_cold(o, s, &v, 0, 1);
+	reason = consider(o, s, &v, 0, 1);
 	if (reason == REASON_PASS)
 		return REASON_PASS;
 	if (slow->packet.outer.kind & IS_ERROR)
 		answers = consider_inner(&answer, s, &slow->packet.outer.source, &slow->inner);
 #if INBOUND
 	else
-		answers = consider_cold(&answer, s, &v, 1, 0);
+		answers = consider(&answer, s, &v, 1, 0);
 #endif
 	if (answers != REASON_PASS)
 		return reason;
@@ -78,11 +63,11 @@ INLINE u32 judge_to_device(struct outcome *o, const struct subject *s, const str
 	if (slow->packet.outer.kind & IS_ERROR)
 		reason = consider_inner(o, s, &slow->packet.outer.destination, &slow->inner);
 	else
-		reason = consider_cold(o, s, &v, 0, 0);
+		reason = consider(o, s, &v, 0, 0);
 #if INBOUND
 	if (reason == REASON_PASS)
 		return REASON_PASS;
-	opens = consider_cold(&opening, s, &v, 1, 1);
+	opens = consider(&opening, s, &v, 1, 1);
 	/* Where the inbound policy has a bucket, that is the reason; where it has none, the reply's is. */
 	if (opening.bucket || reason == REASON_NO_FLOW) {
 		*o = opening;

@@ -74,14 +74,3 @@ INLINE int parse_transport(const struct cursor *c, u32 offset, struct tuple *t)
 	t->kind = OPENS_FLOW | REPLIES_BY_FLOW;
 	return PARSED;
 }
-
-INLINE int parse_transport_fast(const struct cursor *c, u32 offset, struct tuple *t)
-{
-	int status = UNUSUAL;
-
-	if (t->protocol == PROTOCOL_TCP)
-		status = parse_tcp(c, offset, t);
-	else if (t->protocol == PROTOCOL_UDP)
-		status = parse_ports(c, offset, 8, t);
-	return status == PARSED ? PARSED : UNUSUAL;
-}
