@@ -90,6 +90,83 @@ class ProgramUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """The form that a structure of tables takes, and why.
+
+    `variant` and `parameter` are those of compiler.lowering.survey; `bytes` of its tables, `touched` of
+    the cache lines among them that packets to the policy's destinations touch; `loads` from its tables on
+    the longest path. `hot` and `spread` are what those add to a decision, in ps; see PathCost.
+    """
+
+    structure: str
+    variant: str
+    parameter: int
+    loads: int
+    bytes: int
+    touched: int
+    hot: int
+    spread: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathCost:
+    """What a TCP segment meets at most on its way through a program.
+
+    `decisions`: how often the tables are asked; what the fast path does not let pass is decided again by
+    the slow one. `table_loads`: from tables; `map_lookups`: of addresses, classes, devices and limits;
+    `counters`: lookups of what is counted in. `hot` and `spread`: ps predicted over an empty program, where
+    all is in the first cache, and where segments come evenly from all devices to all destinations; None
+    where most of it is not the tables' (a dropped packet is told of).
+    """
+
+    packet: str
+    decisions: int
+    table_loads: int
+    map_lookups: int
+    counters: int
+    hot: int | None
+    spread: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MapCost:
+    """Kernel memory of a map: `bytes` as the artefact declares it, without what each CPU or address adds.
+
+    `slot`: bytes, of these, for a device slot (a hash is rounded up to a power of two of them); `address`: for
+    each address that no index covers; `processor`: for each CPU that the kernel may have.
+    """
+
+    name: str
+    entries: int
+    bytes: int
+    slot: int
+    address: int
+    processor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What the artefact costs, known before it is loaded (docs/costs.md).
+
+    `table_bytes`: of the tables, in the artefact; `kernel_table_bytes`: of the kernel's memory for them;
+    `touched`: of what is looked at for segments that come evenly from all devices to all destinations, the
+    maps included; `slots`: the device slots that the maps' bytes are for. `largest_table`: its bytes;
+    `linux`: the least version that takes a table so large, None: any that takes an artefact.
+    """
+
+    choices: tuple[Choice, ...]
+    paths: tuple[PathCost, ...]
+    table_bytes: int
+    kernel_table_bytes: int
+    touched: int
+    slots: int
+    maps: tuple[MapCost, ...]
+    largest_table: int
+    linux: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """See the module. `classes` counts policy classes with class 0; `parameters` are the numbers
     that the generated C was specialised with, by name, for decoders and interpreters."""
@@ -113,6 +190,7 @@ class Manifest:
     programs: tuple[ProgramUse, ...]
     features: tuple[str, ...]
     tools: Mapping[str, str]
+    certificate: Certificate | None = None
 
     def class_of(self, user: str) -> int:
         """Policy class of `user`; a user whom the policy does not mention has that of `"*"`."""
