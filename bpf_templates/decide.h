@@ -38,12 +38,11 @@ INLINE int subject_of(const struct packet *p, u32 direction, struct subject *s)
  * stops when what it replies to would. */
 COLD u32 consider(struct outcome *o, const struct subject *s, const struct view *v, u32 inbound, u32 initiates)
 {
-	struct question question;
 	struct flow_words words;
 	struct processor *cpu = this_cpu();
 	struct flow *flow = NULL;
+	u32 row, service, reason;
 	u64 found;
-	u32 reason;
 
 	if (!o || !s || !v || !cpu)
 		return REASON_NO_DEVICE;
@@ -59,19 +58,15 @@ COLD u32 consider(struct outcome *o, const struct subject *s, const struct view 
 			return v->kind & UNKNOWN_PORTS ? REASON_FRAGMENT : REASON_NO_FLOW;
 		}
 	}
-	question = (struct question){
-		.remote = v->remote,
-		.row = s->class,
-		.version = s->version,
-		.protocol = v->protocol,
-		.port = inbound ? v->device_port : v->remote_port,
-		.kind = v->kind,
-	};
+	row = s->class;
 #if INBOUND
 	if (inbound)
-		question.row += INBOUND_ROW;
+		row += INBOUND_ROW;
 #endif
-	found = look_up(&question);
+	service = v->protocol << 16 | (inbound ? v->device_port : v->remote_port);
+	if (v->kind & UNKNOWN_PORTS)
+		service = ANY_SERVICE;
+	found = look_up(v->remote.high, v->remote.low, s->version, row, service);
 	o->bucket = found >> 32;
 	if (!o->bucket)
 		return REASON_NO_BUCKET;

@@ -3,47 +3,48 @@
 enum { NOBODY = 0 };
 
 /* The owner of an address that no index covers; NOBODY: it is no device's. As one number, see owner_of. */
-COLD u64 owner_by_hash(const struct address *a)
+COLD u64 owner_by_hash(u64 high, u64 low)
 {
+	struct address a = { .high = high, .low = low };
 	struct address_key key;
-	struct owner *owner;
+	u64 *owner;
 
-	if (!a)
-		return NOBODY;
-	to_key(key.address, a);
+	to_key(key.address, &a);
 	owner = bpf_map_lookup_elem(&addresses, &key);
-	return owner ? READ_ONCE(*(u64 *)owner) : NOBODY;
+	return owner ? READ_ONCE(*owner) : NOBODY;
 }
 
 /* The owner of a tunnel address, `subject << 32 | slot`; NOBODY: it is no device's. */
+INLINE u64 owner4(u32 address)
+{
+#if TUNNEL4
+	u32 at = tunnel4_offset(address);
+	u64 *owner = bpf_map_lookup_elem(&tunnel4, &at);
+
+	if (owner)
+		return READ_ONCE(*owner);
+#endif
+	return owner_by_hash(0, MAPPED_IPV4 | address);
+}
+
+INLINE u64 owner6(u64 high, u64 low)
+{
+#if TUNNEL6
+	u32 at = low - TUNNEL6_LOW;
+
+	if (high == TUNNEL6_HIGH && low - TUNNEL6_LOW < TUNNEL6_SIZE) {
+		u64 *owner = bpf_map_lookup_elem(&tunnel6, &at);
+
+		if (owner)
+			return READ_ONCE(*owner);
+	}
+#endif
+	return owner_by_hash(high, low);
+}
+
 INLINE u64 owner_of(const struct address *a, u32 version)
 {
-	struct address hashed;
-#if TUNNEL4 || TUNNEL6
-	u64 *owner;
-	u32 at;
-#endif
-#if TUNNEL4
-
-	if (version == 4) {
-		at = tunnel4_offset(a->low);
-		owner = bpf_map_lookup_elem(&tunnel4, &at);
-		if (owner)
-			return READ_ONCE(*owner);
-	}
-#endif
-#if TUNNEL6
-
-	if (version == 6 && a->high == TUNNEL6_HIGH && a->low - TUNNEL6_LOW < TUNNEL6_SIZE) {
-		at = a->low - TUNNEL6_LOW;
-		owner = bpf_map_lookup_elem(&tunnel6, &at);
-		if (owner)
-			return READ_ONCE(*owner);
-	}
-#endif
-	/* A copy, so that the packet's own record can stay in registers. */
-	hashed = *a;
-	return owner_by_hash(&hashed);
+	return version == 4 ? owner4(a->low) : owner6(a->high, a->low);
 }
 
 /* The policy class of a subject; NOBODY_CLASS: it may nothing. */

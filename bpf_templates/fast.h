@@ -4,186 +4,175 @@
  * Common are TCP and UDP without IP options, extension headers and fragments, from a device by its user's
  * policy, or to it as a reply to such. */
 
-struct fast_packet {
-	struct address device;
-	struct address remote;
-	u32 version;
-	u32 length;
-	u32 protocol;
-	u32 device_port;
-	u32 remote_port;
+enum { FAST_TRANSPORT = sizeof(struct tcp_header) };	/* bytes of transport that a common packet has at least */
+
+/* Whether a packet with this transport header may be common. As in parse_tcp: to a device, a segment passes
+ * as a reply, and not every one may be that. */
+INLINE int fast_transport(const void *header, u32 protocol, u32 direction)
+{
+	const struct tcp_header *tcp = header;
+
+	if (protocol != PROTOCOL_TCP)
+		return protocol == PROTOCOL_UDP;
+	if (tcp->data_offset < 5 << 4)
+		return 0;
+	return direction == FROM_DEVICE ||
+	       ((tcp->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN && (tcp->flags & (TCP_ACK | TCP_RST)));
+}
+
+/* How a packet passed, for those who trace. */
+struct fast_outcome {
+	u32 slot;
+	u32 bucket;
+	u32 decision;
 };
 
-/* The transport header at `at`, of the `length` bytes from there on; 0: not a common packet. */
-INLINE int fast_transport(u8 *at, u8 *end, u32 length, u32 direction, struct fast_packet *p)
+INLINE struct outcome fast_told(u32 slot, u32 bucket, u32 decision)
 {
-	struct ports_header *ports = (void *)at;
-	struct tcp_header *tcp = (void *)at;
-	u16 source, destination;
-
-	if (p->protocol == PROTOCOL_TCP) {
-		if (at + sizeof(*tcp) > end || length < sizeof(*tcp) || tcp->data_offset < 5 << 4)
-			return 0;
-		/* As in parse_tcp: to a device, a segment passes as a reply, and not every one may be that. */
-		if (direction == TO_DEVICE &&
-		    ((tcp->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN || !(tcp->flags & (TCP_ACK | TCP_RST))))
-			return 0;
-	} else if (p->protocol != PROTOCOL_UDP || at + sizeof(*ports) > end || length < sizeof(*ports)) {
-		return 0;
-	}
-	source = from_network16(ports->source_port);
-	destination = from_network16(ports->destination_port);
-	p->device_port = direction == FROM_DEVICE ? source : destination;
-	p->remote_port = direction == FROM_DEVICE ? destination : source;
-	return 1;
-}
-
-#if V4
-INLINE int fast_parse4(u8 *data, u8 *end, u32 total, u32 direction, struct fast_packet *p)
-{
-	struct ipv4_header *ip = (void *)data;
-	u32 length;
-
-	if (data + sizeof(*ip) > end || ip->version_length != 0x45 ||
-	    ip->fragment & from_network16(IPV4_MORE | IPV4_OFFSET))
-		return 0;
-	length = from_network16(ip->length);
-	if (length > total || length < sizeof(*ip))
-		return 0;
-	p->version = 4;
-	p->length = length;
-	p->protocol = ip->protocol;
-	p->device = mapped(direction == FROM_DEVICE ? ip->source : ip->destination);
-	p->remote = mapped(direction == FROM_DEVICE ? ip->destination : ip->source);
-	return fast_transport(data + sizeof(*ip), end, length - sizeof(*ip), direction, p);
-}
-#endif
-#if V6
-
-INLINE int fast_parse6(u8 *data, u8 *end, u32 total, u32 direction, struct fast_packet *p)
-{
-	struct ipv6_header *ip = (void *)data;
-	u32 length;
-
-	if (data + sizeof(*ip) > end || ip->version_class >> 4 != 6)
-		return 0;
-	length = from_network16(ip->length);
-	if (length + sizeof(*ip) > total)
-		return 0;
-	p->version = 6;
-	p->length = length + sizeof(*ip);
-	p->protocol = ip->next;
-	p->device = wide(direction == FROM_DEVICE ? ip->source : ip->destination);
-	p->remote = wide(direction == FROM_DEVICE ? ip->destination : ip->source);
-	return fast_transport(data + sizeof(*ip), end, length, direction, p);
-}
-#endif
-
-/* From the link header on. */
-INLINE int fast_parse(u8 *data, u8 *end, u32 total, u32 direction, struct fast_packet *p)
-{
-	struct ethernet_header *link = (void *)data;
-	u32 version;
-
-	if (config.link_header) {
-		if (data + ETHERNET_HEADER > end)
-			return 0;
-		version = link->type == from_network16(ETHERTYPE_IPV4) ? 4 :
-			  link->type == from_network16(ETHERTYPE_IPV6) ? 6 : 0;
-		data += ETHERNET_HEADER;
-		total -= ETHERNET_HEADER;
-	} else {
-		if (data + 1 > end)
-			return 0;
-		version = *data >> 4;
-	}
-#if V4
-	if (version == 4)
-		return fast_parse4(data, end, total, direction, p);
-#endif
-#if V6
-	if (version == 6)
-		return fast_parse6(data, end, total, direction, p);
-#endif
-	return 0;
-}
-
-/* An event of a packet that passed, from copies, so that what is copied can stay in registers. */
-INLINE void fast_tell(const struct fast_packet *p, u32 slot, u32 bucket, u32 decision, u32 direction)
-{
-	struct packet packet = {
-		.outer = {
-			.source = direction == FROM_DEVICE ? p->device : p->remote,
-			.destination = direction == FROM_DEVICE ? p->remote : p->device,
-			.protocol = p->protocol,
-			.source_port = direction == FROM_DEVICE ? p->device_port : p->remote_port,
-			.destination_port = direction == FROM_DEVICE ? p->remote_port : p->device_port,
-		},
-		.version = p->version,
-		.length = p->length,
-	};
-	struct outcome outcome = {
+	return (struct outcome){
 		.slot = slot,
 		.bucket = bucket,
 		.rule = decision >> VERDICT_BITS,
 		.verdict = decision & VERDICT_MASK,
 	};
-
-	send_event(&packet, &outcome, direction, REASON_PASS);
 }
 
-/* Whether the packet is a common one that may pass; if so, it is counted. */
-INLINE int passes_fast(u8 *data, u8 *end, u32 total, u32 direction)
-{
-	struct fast_packet p;
-	struct flow_words words;
-	struct processor *cpu;
-	struct flow *flow;
-	u32 slot, class, bucket, decision, verdict;
+/* What is known of a packet whose remote address is looked up. It is read again where it is needed, and not
+ * kept: registers that outlive a call are few. */
+struct fast {
+	const struct ports_header *ports;
+	u64 remote[2];		/* in network order */
 	u64 owner;
+	u32 protocol;
+	u32 length;
+};
 
-	if (!fast_parse(data, end, total, direction, &p))
+INLINE u32 fast_device_port(const struct fast *f, u32 direction)
+{
+	return from_network16(direction == FROM_DEVICE ? READ_ONCE(f->ports->source_port) :
+						    READ_ONCE(f->ports->destination_port));
+}
+
+INLINE u32 fast_remote_port(const struct fast *f, u32 direction)
+{
+	return from_network16(direction == FROM_DEVICE ? READ_ONCE(f->ports->destination_port) :
+						    READ_ONCE(f->ports->source_port));
+}
+
+/* A datagram opens a flow, or belongs to one. */
+INLINE int fast_flow(const struct fast *f, u32 direction, struct processor *cpu)
+{
+	struct flow_words words = {
+		.remote = { f->remote[0], f->remote[1] },
+		.rest = flow_rest(FROM_DEVICE, PROTOCOL_UDP, fast_remote_port(f, direction),
+				  fast_device_port(f, direction)),
+	};
+	u64 now = clock(cpu);
+	struct flow *flow;
+
+	if (direction == FROM_DEVICE) {
+		flow_open(&words, f->owner, now);
+		return 1;
+	}
+	flow = flow_of_reply(&words, f->owner, PROTOCOL_UDP, now);
+	if (flow)
+		flow_seen(flow, now);
+	return flow != NULL;
+}
+
+/* The decision of a packet whose bucket is known, 0: it may not pass here; if it may, it is counted. */
+INLINE u32 fast_decide(const struct fast *f, u32 bucket, u32 direction)
+{
+	u32 decision = decision_of(bucket, service_of(f->protocol, fast_remote_port(f, direction)));
+	u32 verdict = decision & VERDICT_MASK;
+	struct processor *cpu = this_cpu();
+
+	if (!cpu)
 		return 0;
-	owner = owner_of(&p.device, p.version);
-	slot = owner;
-	class = class_of(owner >> 32);
-	cpu = this_cpu();
-	if (!slot || class == NOBODY_CLASS || !cpu)
-		return 0;
-	bucket = bucket_of(class, destination(&p.remote, p.version));
-	if (!bucket)
-		return 0;
-	decision = decision_of(bucket, service_of(p.protocol, p.remote_port));
-	verdict = decision & VERDICT_MASK;
 #if MFA
 	if (verdict == VERDICT_MFA) {
-		if (session(slot, direction, cpu) != REASON_PASS)
+		if (session(f->owner, direction, cpu) != REASON_PASS)
 			return 0;
 	} else
 #endif
 	if (verdict != VERDICT_ALLOW)
 		return 0;
-	if (p.protocol == PROTOCOL_UDP) {
-		struct view v = {
-			.remote = p.remote,
-			.protocol = PROTOCOL_UDP,
-			.device_port = p.device_port,
-			.remote_port = p.remote_port,
-		};
-
-		flow_words_of(&words, &v, FROM_DEVICE);
-		if (direction == FROM_DEVICE) {
-			flow_open(&words, slot, clock(cpu));
-		} else {
-			flow = flow_of_reply(&words, slot, PROTOCOL_UDP, clock(cpu));
-			if (!flow)
-				return 0;
-			flow_seen(flow, clock(cpu));
-		}
-	}
-	count(&cpu->reasons[(direction * REASON_SLOTS + REASON_PASS) * 2], p.length);
-	count_rule(decision >> VERDICT_BITS, p.length);
-	if (config.trace)
-		fast_tell(&p, slot, bucket, decision, direction);
-	return 1;
+	if (f->protocol == PROTOCOL_UDP && !fast_flow(f, direction, cpu))
+		return 0;
+	count(&cpu->reasons[(direction * REASON_SLOTS + REASON_PASS) * 2], f->length);
+	count_rule(decision >> VERDICT_BITS, f->length);
+	return decision;
 }
+
+#if V4
+
+/* Whether an IPv4 packet of `total` bytes is a common one that may pass; if so, it is counted. */
+INLINE int fast4(u8 *data, u8 *end, u32 total, u32 direction, struct fast_outcome *o)
+{
+	struct ipv4_header *ip = (void *)data;
+	struct address device, remote;
+	struct fast f;
+	u32 class, bucket, network_order;
+
+	if (data + sizeof(*ip) + FAST_TRANSPORT > end || ip->version_length != 0x45 ||
+	    ip->fragment & from_network16(IPV4_MORE | IPV4_OFFSET))
+		return 0;
+	f.length = from_network16(ip->length);
+	if (f.length > total || f.length < sizeof(*ip) + FAST_TRANSPORT)
+		return 0;
+	f.ports = (void *)(ip + 1);
+	f.protocol = ip->protocol;
+	if (!fast_transport(f.ports, f.protocol, direction))
+		return 0;
+	device = mapped(direction == FROM_DEVICE ? ip->source : ip->destination);
+	f.owner = owner4(device.low);
+	class = class_of(f.owner >> 32);
+	if (!(u32)f.owner || class == NOBODY_CLASS)
+		return 0;
+	network_order = direction == FROM_DEVICE ? READ_ONCE(ip->destination) : READ_ONCE(ip->source);
+	remote = mapped(network_order);
+	f.remote[0] = 0;
+	f.remote[1] = from_network64(remote.low);
+	bucket = bucket_of(class, destination4(remote.low & 0xffffffff));
+	if (!bucket)
+		return 0;
+	*o = (struct fast_outcome){ .slot = f.owner, .bucket = bucket };
+	o->decision = fast_decide(&f, bucket, direction);
+	return o->decision != 0;
+}
+#endif
+#if V6
+
+/* The same of an IPv6 packet. */
+INLINE int fast6(u8 *data, u8 *end, u32 total, u32 direction, struct fast_outcome *o)
+{
+	struct ipv6_header *ip = (void *)data;
+	struct address device, remote;
+	struct fast f;
+	u32 class, bucket;
+
+	if (data + sizeof(*ip) + FAST_TRANSPORT > end || ip->version_class >> 4 != 6)
+		return 0;
+	f.length = sizeof(*ip) + from_network16(ip->length);
+	if (f.length > total || f.length < sizeof(*ip) + FAST_TRANSPORT)
+		return 0;
+	f.ports = (void *)(ip + 1);
+	f.protocol = ip->next;
+	if (!fast_transport(f.ports, f.protocol, direction))
+		return 0;
+	device = wide(direction == FROM_DEVICE ? ip->source : ip->destination);
+	f.owner = owner6(device.high, device.low);
+	class = class_of(f.owner >> 32);
+	if (!(u32)f.owner || class == NOBODY_CLASS)
+		return 0;
+	f.remote[0] = READ_ONCE(*(direction == FROM_DEVICE ? &ip->destination[0] : &ip->source[0]));
+	f.remote[1] = READ_ONCE(*(direction == FROM_DEVICE ? &ip->destination[1] : &ip->source[1]));
+	remote = wide(f.remote);
+	bucket = bucket_of(class, destination6(remote.high, remote.low));
+	if (!bucket)
+		return 0;
+	*o = (struct fast_outcome){ .slot = f.owner, .bucket = bucket };
+	o->decision = fast_decide(&f, bucket, direction);
+	return o->decision != 0;
+}
+#endif

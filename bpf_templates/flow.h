@@ -25,10 +25,15 @@ struct flow_words {
 	u64 rest;
 };
 
+INLINE u64 flow_rest(u64 opener, u64 protocol, u32 remote_port, u32 device_port)
+{
+	return opener << 40 | protocol << 32 | remote_port << 16 | device_port;
+}
+
 INLINE void flow_words_of(struct flow_words *words, const struct view *v, u32 opener)
 {
 	to_key((u8 *)words->remote, &v->remote);
-	words->rest = (u64)opener << 40 | (u64)v->protocol << 32 | v->remote_port << 16 | v->device_port;
+	words->rest = flow_rest(opener, v->protocol, v->remote_port, v->device_port);
 }
 
 /* One of the device's places in the low bits, the other in those from 32 on, and another than the first. */
@@ -84,18 +89,16 @@ INLINE struct flow *flow_of_reply(const struct flow_words *words, u32 slot, u32 
 }
 
 /* A flow that is not known yet takes the place that is free, or else the one that was quiet for longer. */
-COLD int flow_insert(const struct flow_words *words, u32 slot, u64 now)
+COLD int flow_insert(u64 remote_high, u64 remote_low, u64 rest, u32 slot, u64 now)
 {
+	struct flow_words words = { .remote = { remote_high, remote_low }, .rest = rest };
 	struct flow_key first_key = { .slot = slot };
 	struct flow_key second_key = { .slot = slot };
 	struct flow_key *chosen = &first_key;
 	struct flow fresh = { .last_seen = now };
 	struct flow *first, *second;
-	u64 places;
+	u64 places = flow_places(&words);
 
-	if (!words)
-		return 0;
-	places = flow_places(words);
 	first_key.place = places;
 	second_key.place = places >> 32;
 	first = bpf_map_lookup_elem(&flows, &first_key);
@@ -104,9 +107,9 @@ COLD int flow_insert(const struct flow_words *words, u32 slot, u64 now)
 		if (!second || (s64)(first->last_seen - second->last_seen) > 0)
 			chosen = &second_key;
 	}
-	((u64 *)&fresh)[1] = words->remote[0];
-	((u64 *)&fresh)[2] = words->remote[1];
-	((u64 *)&fresh)[3] = words->rest;
+	((u64 *)&fresh)[1] = remote_high;
+	((u64 *)&fresh)[2] = remote_low;
+	((u64 *)&fresh)[3] = rest;
 	bpf_map_update_elem(&flows, chosen, &fresh, BPF_ANY);
 	return 0;
 }
@@ -114,13 +117,9 @@ COLD int flow_insert(const struct flow_words *words, u32 slot, u64 now)
 INLINE void flow_open(const struct flow_words *words, u32 slot, u64 now)
 {
 	struct flow *flow = flow_find(words, slot);
-	struct flow_words copy;
 
-	if (flow) {
+	if (flow)
 		flow_seen(flow, now);
-		return;
-	}
-	/* A copy, so that the words themselves can stay in registers. */
-	copy = *words;
-	flow_insert(&copy, slot, now);
+	else
+		flow_insert(words->remote[0], words->remote[1], words->rest, slot, now);
 }

@@ -40,8 +40,13 @@ INLINE u32 destination4(u64 address)
 #if V4_STEPS
 	/* Without a branch: one in each step would multiply the verifier's paths. */
 #pragma clang loop unroll(full)
-	for (u64 step = 1 << (ROUTE4_STEPS - 1); step; step >>= 1)
-		position += step & ((s64)(LOAD(t_route4_keys, position + step) - address - 1) >> 63);
+	for (u64 step = 1 << (ROUTE4_STEPS - 1); step; step >>= 1) {
+		u64 below = address - LOAD(t_route4_keys, position + step);
+
+		/* The barrier keeps the compiler from seeing the comparison in it. */
+		asm volatile("" : "+r"(below));
+		position += step & ~(u64)((s64)below >> 63);
+	}
 #endif
 	return LOAD(t_route4_class, position);
 }
@@ -162,40 +167,30 @@ INLINE u32 decision_of(u64 bucket, u64 service)
 	return rule << VERDICT_BITS | (judgement & VERDICT_MASK);
 }
 
-INLINE u32 destination(const struct address *a, u32 version)
+INLINE u32 destination(u64 high, u64 low, u32 version)
 {
 #if V4
 	if (version == 4)
-		return destination4(a->low & 0xffffffff);
+		return destination4(low & 0xffffffff);
 #endif
 #if V6
 	if (version == 6)
-		return destination6(a->high, a->low);
+		return destination6(high, low);
 #endif
 	return 0;
 }
 
-/* What the tables are asked. `port`: of the side that was spoken to first. */
-struct question {
-	struct address remote;
-	u32 row;
-	u32 version;
-	u32 protocol;
-	u32 port;
-	u32 kind;
-	u32 reserved;
-};
+enum { ANY_SERVICE = 1 << 24 };		/* in place of a service: a later fragment whose first has not been seen */
 
-/* What they say, for the slow path: `bucket << 32 | decision`; 0: nothing. */
-COLD u64 look_up(const struct question *q)
+/* What the tables say, for the slow path: `bucket << 32 | decision`; 0: nothing. `service` is
+ * `protocol << 16 | port`, with the port of the side that was spoken to first. All are numbers, so that
+ * callers need no memory for them. */
+COLD u64 look_up(u64 high, u64 low, u32 version, u32 row, u32 service)
 {
-	u64 bucket, service;
+	u64 bucket = bucket_of(row, destination(high, low, version));
 
-	if (!q)
-		return 0;
-	bucket = bucket_of(q->row, destination(&q->remote, q->version));
 	if (!bucket)
 		return 0;
-	service = q->kind & UNKNOWN_PORTS ? FRAGMENT_CLASS : service_of(q->protocol, q->port);
+	service = service & ANY_SERVICE ? FRAGMENT_CLASS : service_of(service >> 16, service & 0xffff);
 	return bucket << 32 | decision_of(bucket, service);
 }

@@ -83,19 +83,12 @@ COLD int send_event(const struct packet *p, const struct outcome *o, u32 directi
 INLINE void count_decision(const struct packet *p, const struct outcome *o, u32 direction, u32 reason)
 {
 	struct processor *cpu = this_cpu();
-	u32 at = direction * REASON_SLOTS + reason;
+	u64 at = direction * REASON_SLOTS + reason;
 
+	/* LLVM knows that it is, the verifier does not. */
+	asm("" : "+r"(at));
 	if (cpu && at < REASON_COUNTERS)
 		count(&cpu->reasons[at * 2], p->length);
 	if (o->bucket)
 		count_rule(o->rule, p->length);
-}
-
-/* An event of a packet whose record is to stay in registers: from copies. */
-INLINE void tell(const struct packet *p, const struct outcome *o, u32 direction, u32 reason)
-{
-	struct packet packet = *p;
-	struct outcome outcome = *o;
-
-	send_event(&packet, &outcome, direction, reason);
 }

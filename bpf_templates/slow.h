@@ -82,7 +82,7 @@ INLINE u32 judge(struct outcome *o, const struct slow_packet *slow, u32 directio
 	struct subject s;
 	u32 reason;
 
-	if (!device_of(&slow->packet, direction, &s)) {
+	if (!subject_of(&slow->packet, direction, &s)) {
 		o->slot = s.slot;
 		return REASON_NO_DEVICE;
 	}
