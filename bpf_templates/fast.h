@@ -37,15 +37,24 @@ INLINE struct outcome fast_told(u32 slot, u32 bucket, u32 decision)
 	};
 }
 
-/* What is known of a packet whose remote address is looked up. It is read again where it is needed, and not
- * kept: registers that outlive a call are few. */
+/* What is known of a packet whose remote address is looked up. What is in the packet is read again where it
+ * is needed: registers that outlive a call are few, and the verifier need not follow TCP and UDP apart. */
 struct fast {
 	const struct ports_header *ports;
 	u64 remote[2];		/* in network order */
 	u64 owner;
-	u32 protocol;
 	u32 length;
 };
+
+INLINE u32 fast_service(u32 protocol, u32 port)
+{
+#if PORTS
+	/* 6 is TCP, 17 UDP. */
+	return service_of_port(protocol >> 4 & 1, port);
+#else
+	return service_of(protocol, port);
+#endif
+}
 
 INLINE u32 fast_device_port(const struct fast *f, u32 direction)
 {
@@ -81,9 +90,9 @@ INLINE int fast_flow(const struct fast *f, u32 direction, struct processor *cpu)
 }
 
 /* The decision of a packet whose bucket is known, 0: it may not pass here; if it may, it is counted. */
-INLINE u32 fast_decide(const struct fast *f, u32 bucket, u32 direction)
+INLINE u32 fast_decide(const struct fast *f, u32 bucket, u32 protocol, u32 direction)
 {
-	u32 decision = decision_of(bucket, service_of(f->protocol, fast_remote_port(f, direction)));
+	u32 decision = decision_of(bucket, fast_service(protocol, fast_remote_port(f, direction)));
 	u32 verdict = decision & VERDICT_MASK;
 	struct processor *cpu = this_cpu();
 
@@ -97,7 +106,7 @@ INLINE u32 fast_decide(const struct fast *f, u32 bucket, u32 direction)
 #endif
 	if (verdict != VERDICT_ALLOW)
 		return 0;
-	if (f->protocol == PROTOCOL_UDP && !fast_flow(f, direction, cpu))
+	if (protocol == PROTOCOL_UDP && !fast_flow(f, direction, cpu))
 		return 0;
 	count(&cpu->reasons[(direction * REASON_SLOTS + REASON_PASS) * 2], f->length);
 	count_rule(decision >> VERDICT_BITS, f->length);
@@ -121,8 +130,7 @@ INLINE int fast4(u8 *data, u8 *end, u32 total, u32 direction, struct fast_outcom
 	if (f.length > total || f.length < sizeof(*ip) + FAST_TRANSPORT)
 		return 0;
 	f.ports = (void *)(ip + 1);
-	f.protocol = ip->protocol;
-	if (!fast_transport(f.ports, f.protocol, direction))
+	if (!fast_transport(f.ports, ip->protocol, direction))
 		return 0;
 	device = mapped(direction == FROM_DEVICE ? ip->source : ip->destination);
 	f.owner = owner4(device.low);
@@ -137,7 +145,7 @@ INLINE int fast4(u8 *data, u8 *end, u32 total, u32 direction, struct fast_outcom
 	if (!bucket)
 		return 0;
 	*o = (struct fast_outcome){ .slot = f.owner, .bucket = bucket };
-	o->decision = fast_decide(&f, bucket, direction);
+	o->decision = fast_decide(&f, bucket, READ_ONCE(ip->protocol), direction);
 	return o->decision != 0;
 }
 #endif
@@ -157,8 +165,7 @@ INLINE int fast6(u8 *data, u8 *end, u32 total, u32 direction, struct fast_outcom
 	if (f.length > total || f.length < sizeof(*ip) + FAST_TRANSPORT)
 		return 0;
 	f.ports = (void *)(ip + 1);
-	f.protocol = ip->next;
-	if (!fast_transport(f.ports, f.protocol, direction))
+	if (!fast_transport(f.ports, ip->next, direction))
 		return 0;
 	device = wide(direction == FROM_DEVICE ? ip->source : ip->destination);
 	f.owner = owner6(device.high, device.low);
@@ -172,7 +179,7 @@ INLINE int fast6(u8 *data, u8 *end, u32 total, u32 direction, struct fast_outcom
 	if (!bucket)
 		return 0;
 	*o = (struct fast_outcome){ .slot = f.owner, .bucket = bucket };
-	o->decision = fast_decide(&f, bucket, direction);
+	o->decision = fast_decide(&f, bucket, READ_ONCE(ip->next), direction);
 	return o->decision != 0;
 }
 #endif

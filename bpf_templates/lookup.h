@@ -15,6 +15,17 @@
 		(table)[at_];							\
 	})
 
+/* 1 if the sign bit is not set, else 0. The barriers keep the compiler from making a branch of the
+ * comparison that this is: one in each step of a search would be mispredicted half of the time, and
+ * multiply the verifier's paths. */
+INLINE u64 not_negative(u64 number)
+{
+	asm volatile("" : "+r"(number));
+	number >>= 63;
+	asm volatile("" : "+r"(number));
+	return number ^ 1;
+}
+
 #if V4_TRIE
 INLINE u32 destination4(u64 address)
 {
@@ -38,28 +49,18 @@ INLINE u32 destination4(u64 address)
 	position = LOAD(t_route4_index, address >> (32 - ROUTE4_INDEX_BITS));
 #endif
 #if V4_STEPS
-	/* Without a branch: one in each step would multiply the verifier's paths. */
 #pragma clang loop unroll(full)
-	for (u64 step = 1 << (ROUTE4_STEPS - 1); step; step >>= 1) {
-		u64 below = address - LOAD(t_route4_keys, position + step);
-
-		/* The barrier keeps the compiler from seeing the comparison in it. */
-		asm volatile("" : "+r"(below));
-		position += step & ~(u64)((s64)below >> 63);
-	}
+	for (u64 step = 1 << (ROUTE4_STEPS - 1); step; step >>= 1)
+		position += step * not_negative(address - LOAD(t_route4_keys, position + step));
 #endif
 	return LOAD(t_route4_class, position);
 }
 #endif
 #if V6_SEARCH
-/* The borrow of a - b - `in`: 1 if a < b + in. Without a branch: one in each step of a search would
- * multiply the verifier's paths. The barrier keeps the compiler from seeing the comparison in it. */
-INLINE u64 borrow(u64 a, u64 b, u64 in)
+/* A number whose sign bit is set if a < b + borrow, without a branch. */
+INLINE u64 less(u64 a, u64 b, u64 borrow)
 {
-	u64 sign = (~a & b) | (~(a ^ b) & (a - b - in));
-
-	asm volatile("" : "+r"(sign));
-	return sign >> 63;
+	return (~a & b) | (~(a ^ b) & (a - b - borrow));
 }
 #endif
 #if V6
@@ -82,12 +83,18 @@ INLINE u32 destination6(u64 high, u64 low)
 #if V6_SEARCH
 #pragma clang loop unroll(full)
 	for (u64 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1) {
+		u64 boundary = LOAD(t_route6_high, position + step);
 		u64 below = 0;
 #if V6_LOW
 
-		below = borrow(low, LOAD(t_route6_low, position + step), 0);
+		below = less(low, LOAD(t_route6_low, position + step), 0) >> 63;
 #endif
-		position += step * (1 ^ borrow(high, LOAD(t_route6_high, position + step), below));
+#if V6_SHARED
+		/* Both begin with the same bit, so that their difference has its sign. */
+		position += step * not_negative(high - boundary - below);
+#else
+		position += step * not_negative(less(high, boundary, below));
+#endif
 	}
 #endif
 	return LOAD(t_route6_class, position);
@@ -121,24 +128,27 @@ INLINE u32 bucket_of(u64 row, u64 destination_class)
 #endif
 }
 
+#if PORTS
+/* The service class of a port; `row` is the protocol's, 0 for TCP, 1 for UDP, 2 for SCTP. */
+INLINE u32 service_of_port(u64 row, u32 port)
+{
+	u64 page = LOAD(t_ports_directory, row << 8 | port >> 8);
+
+	return LOAD(t_ports_pages, page << 8 | (port & 255));
+}
+#endif
+
 INLINE u32 service_of(u32 protocol, u32 port)
 {
 #if PORTS
-	u64 row, page;
-
 	if (protocol == PROTOCOL_TCP)
-		row = 0 << 8;
-	else if (protocol == PROTOCOL_UDP)
-		row = 1 << 8;
-	else if (protocol == PROTOCOL_SCTP)
-		row = 2 << 8;
-	else
-		return LOAD(t_protocols, protocol);
-	page = LOAD(t_ports_directory, row | port >> 8);
-	return LOAD(t_ports_pages, page << 8 | (port & 255));
-#else
-	return LOAD(t_protocols, protocol);
+		return service_of_port(0, port);
+	if (protocol == PROTOCOL_UDP)
+		return service_of_port(1, port);
+	if (protocol == PROTOCOL_SCTP)
+		return service_of_port(2, port);
 #endif
+	return LOAD(t_protocols, protocol);
 }
 
 /* Which of a bucket's rules decides, and its verdict: `local << VERDICT_BITS | verdict`. */
