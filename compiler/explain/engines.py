@@ -18,6 +18,7 @@ from wardgate.compiler.explain.query import Query
 from wardgate.compiler.language.model import Policy
 from wardgate.compiler.semantics.evaluator import Evaluator
 from wardgate.compiler.semantics.reference import Session
+from wardgate.compiler.vm.clock import SetClock
 from wardgate.compiler.vm.image import Image
 from wardgate.compiler.vm.machine import Machine
 from wardgate.compiler.vm.maps import ArrayTable, HashTable
@@ -28,6 +29,9 @@ from wardgate.runtime.layout.maps import MapLayout
 
 _NOW: Final = 10**15
 """The interpreter's clock stands still: about twelve days after boot."""
+
+_LEFT: Final = (maps.ADDRESSES, maps.TUNNEL4, maps.TUNNEL6, maps.FLOWS, maps.FRAGMENTS)
+"""Where a query leaves what could admit the next: the address of its device, or its flow."""
 
 
 class Engine(Protocol):
@@ -67,13 +71,12 @@ class VmEngine:
             raise EngineError("the object has no manifest, so it is no artefact; compile the policy again")
         self.manifest = Manifest.from_json(image.manifest)
         config = {"trace": 1, "link_header": int(LinkHeader.NONE)}
-        self.machine = Machine(image, clock=lambda: _NOW, config=config, observe=observe)
+        self.machine = Machine(image, clock=SetClock(_NOW), config=config, observe=observe)
 
     def answer(self, query: Query) -> Answer:
         """Put one device of the query's user into the maps, run its packet, read the event."""
         question = probe(self.manifest, query, _NOW)
-        # Nothing of an earlier query may admit this one: its flow, say, or the address of its device.
-        for layout in (maps.ADDRESSES, maps.FLOWS, maps.FRAGMENTS, maps.TUNNEL_INDEX):
+        for layout in _LEFT:
             table = self._table(layout)
             if table is not None:
                 table.clear()

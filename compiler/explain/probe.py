@@ -14,13 +14,14 @@ from typing import Final
 
 from wardgate.compiler.explain import packets
 from wardgate.compiler.explain.answer import Answer, RuleReference
+from wardgate.compiler.explain.placement import class_key, class_value, index_key, owner_place, owner_value
 from wardgate.compiler.explain.query import Query
 from wardgate.compiler.language.model import Address, Prefix
 from wardgate.runtime.layout import maps
 from wardgate.runtime.layout.codes import Reason, Verdict
 from wardgate.runtime.layout.manifest import Manifest
 from wardgate.runtime.layout.maps import PROGRAM_EGRESS, PROGRAM_INGRESS, MapLayout
-from wardgate.runtime.layout.records import ADDRESS, DEVICE, Value
+from wardgate.runtime.layout.records import CLASSES, DEVICE, Value
 
 SLOT: Final = 1
 SUBJECT: Final = 1
@@ -66,12 +67,6 @@ class Probe:
     entries: tuple[Entry, ...]
 
 
-def address_key(address: Address) -> bytes:
-    """The key of `addresses`: IPv4 as an IPv4-mapped IPv6 address."""
-    packed = address.packed
-    return ADDRESS.pack({"address": packed if len(packed) == 16 else bytes(10) + b"\xff\xff" + packed})
-
-
 def device_address(tunnel: tuple[str, ...], remote: Address) -> Address:
     """An address for the device: of a tunnel prefix of the remote's family, but not the remote's."""
     for prefix in _prefixes(tunnel):
@@ -88,15 +83,6 @@ def device_address(tunnel: tuple[str, ...], remote: Address) -> Address:
 @lru_cache(maxsize=16)
 def _prefixes(tunnel: tuple[str, ...]) -> tuple[Prefix, ...]:
     return tuple(ip_network(text) for text in tunnel)
-
-
-def tunnel_offset(manifest: Manifest, address: Address) -> int | None:
-    """Position of `address` in the map `tunnel_index`; None where it has none."""
-    index = manifest.tunnel_index
-    if index is None or address.version != 4:
-        return None
-    offset = int(address) - int(IPv4Address(index.base))
-    return offset if 0 <= offset < index.size else None
 
 
 def probe(manifest: Manifest, query: Query, now: int) -> Probe:
@@ -116,19 +102,17 @@ def probe(manifest: Manifest, query: Query, now: int) -> Probe:
 
 def _device_entries(manifest: Manifest, query: Query, device: Address, now: int) -> tuple[Entry, ...]:
     deadline = now + SESSION_NS if query.authed else 0
-    entries = [
-        Entry(maps.ADDRESSES, address_key(device), _u32(SLOT)),
-        Entry(maps.DEVICES, _u32(SLOT), DEVICE.pack({"subject": SUBJECT, "deadline": deadline})),
-        Entry(maps.SUBJECT_CLASS, _u32(SUBJECT), _u32(manifest.class_of(query.user))),
-    ]
-    offset = tunnel_offset(manifest, device)
-    if offset is not None:
-        entries.append(Entry(maps.TUNNEL_INDEX, _u32(offset), _u32(SLOT)))
-    return tuple(entries)
-
-
-def _u32(value: int) -> bytes:
-    return value.to_bytes(4, "little")
+    policy_class = manifest.class_of(query.user)
+    nothing = bytes(CLASSES.size)
+    return (
+        Entry(*owner_place(manifest, device), owner_value(SLOT, SUBJECT)),
+        Entry(maps.DEVICES, index_key(SLOT), DEVICE.pack({"subject": SUBJECT, "deadline": deadline})),
+        Entry(
+            maps.SUBJECT_CLASS,
+            class_key(manifest, SUBJECT),
+            class_value(manifest, SUBJECT, policy_class, nothing),
+        ),
+    )
 
 
 def read_answer(manifest: Manifest, query: Query, returned: int, events: list[dict[str, Value]]) -> Answer:

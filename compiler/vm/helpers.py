@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
+from wardgate.compiler.vm.clock import Clock
 from wardgate.compiler.vm.errors import AccessError
 from wardgate.compiler.vm.maps import AnyMap, ArrayTable, HashTable, RingBuffer
 from wardgate.compiler.vm.memory import CONTEXT_ADDRESS, Memory
@@ -22,7 +23,7 @@ class Host(Protocol):
 
     memory: Memory
     handles: Mapping[int, AnyMap]
-    clock: Callable[[], int]
+    clock: Clock
 
     def pull(self, length: int) -> bool:
         """Make the first `length` bytes of the packet readable; False where it is shorter."""
@@ -59,7 +60,11 @@ def _delete(host: Host, handle: int, key: int) -> int:
 
 
 def _now(host: Host) -> int:
-    return host.clock()
+    return host.clock.now()
+
+
+def _tick(host: Host) -> int:
+    return host.clock.tick()
 
 
 def _cpu(_host: Host) -> int:
@@ -102,6 +107,7 @@ HELPERS: Final[Mapping[int, tuple[str, int, Callable[..., int]]]] = {
     3: ("map_delete_elem", 2, _delete),
     8: ("get_smp_processor_id", 0, _cpu),
     39: ("skb_pull_data", 2, _pull),
+    118: ("jiffies64", 0, _tick),
     125: ("ktime_get_boot_ns", 0, _now),
     130: ("ringbuf_output", 4, _output),
     131: ("ringbuf_reserve", 3, _reserve),

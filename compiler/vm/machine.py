@@ -8,7 +8,6 @@ skb_pull_data, and accesses beyond one map value all fault.
 from __future__ import annotations
 
 import struct
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from types import FunctionType, TracebackType
 from typing import Any, Final, NoReturn
 
 from wardgate.compiler.vm import arithmetic, context, isa, maps
+from wardgate.compiler.vm.clock import Clock, HostClock
 from wardgate.compiler.vm.errors import AccessError, ImageError, ProgramError
 from wardgate.compiler.vm.helpers import HELPERS
 from wardgate.compiler.vm.image import Image, MapReference
@@ -24,7 +24,7 @@ from wardgate.compiler.vm.maps import AnyMap, HashTable, RingBuffer
 from wardgate.compiler.vm.memory import CONTEXT_ADDRESS, LOADS, SPECIAL, VALID, Memory
 from wardgate.compiler.vm.translate import M32, Translator
 from wardgate.runtime.layout.manifest import Manifest
-from wardgate.runtime.layout.maps import CONFIG_SECTION, MAPS_BY_NAME, MapLayout
+from wardgate.runtime.layout.maps import CONFIG_SECTION, MAPS_BY_NAME, TABLE_SECTION_PREFIX, MapLayout
 from wardgate.runtime.layout.records import CONFIG, EVENT, Value
 
 DEFAULT_BUDGET: Final = 1_000_000
@@ -65,22 +65,39 @@ class Result:
 
 @dataclass(slots=True)
 class Statistics:
-    """Counts over all runs of a machine that observes. `loads` are by region: data sections by name,
-    `map NAME`, `packet`, `context`, `stack` (without what goes through r10)."""
+    """Counts over all runs of a machine that observes. `executed` is by instruction. `loads` are by
+    region: data sections by name, `map NAME`, `packet`, `context`, `stack` (without what goes through
+    r10). `calls` are by the helper's name, with that of the map behind it where it works on one, as in
+    `map_lookup_elem devices`."""
 
     executed: Counter[int] = field(default_factory=Counter)
     loads: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
 
     @property
     def instructions(self) -> int:
         """All instructions executed."""
         return self.executed.total()
 
+    @property
+    def table_loads(self) -> dict[str, int]:
+        """Loads from tables, by the table's name."""
+        return self._named(self.loads, TABLE_SECTION_PREFIX)
+
+    @property
+    def map_lookups(self) -> dict[str, int]:
+        """Lookups in maps, by the map's name."""
+        return self._named(self.calls, "map_lookup_elem ")
+
+    @staticmethod
+    def _named(counts: Counter[str], prefix: str) -> dict[str, int]:
+        return {name.removeprefix(prefix): n for name, n in counts.items() if name.startswith(prefix)}
+
 
 class Machine:
     """An image with memory and maps. Not safe for use from several threads.
 
-    `clock` gives CLOCK_BOOTTIME in nanoseconds. `config` sets fields of records.CONFIG, as the
+    `clock` is by default the host's. `config` sets fields of records.CONFIG, as the
     runtime does before it freezes the tables. `layouts` describes the maps, `sizes` overrides their
     numbers of entries (default: what the manifest says). With `observe`, `statistics` and `trace`
     are kept, at about half the speed.
@@ -90,7 +107,7 @@ class Machine:
         self,
         image: Image,
         *,
-        clock: Callable[[], int] | None = None,
+        clock: Clock | None = None,
         config: Mapping[str, Value] | None = None,
         layouts: Mapping[str, MapLayout] = MAPS_BY_NAME,
         sizes: Mapping[str, int] | None = None,
@@ -98,7 +115,7 @@ class Machine:
         observe: bool = False,
     ) -> None:
         self.image, self.memory = image, Memory()
-        self.clock = clock or partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
+        self.clock = clock or HostClock()
         self.statistics, self.trace = Statistics(), list[int]()
         if sizes is None:
             sizes = _manifest_sizes(image)
@@ -210,6 +227,7 @@ class Machine:
             "illegal": _illegal,
             "visit": self._visit,
             "touch": self._touch,
+            "called": self._called,
         }
         return names
 
@@ -280,6 +298,11 @@ class Machine:
 
     def _touch(self, address: int) -> None:
         self.statistics.loads[self.memory.name(address)] += 1
+
+    def _called(self, helper: int, argument: object) -> None:
+        name, arguments, _ = HELPERS[helper]
+        table = self.handles.get(argument) if arguments and isinstance(argument, int) else None
+        self.statistics.calls[f"{name} {table.layout.name}" if table else name] += 1
 
     def _finish(self) -> int:
         r0 = self._globals["r0"]

@@ -48,7 +48,8 @@ class Chain:
 
 class Translator:
     """Makes chains of an image. `resolve` gives the value that an LD_IMM64 with a reference loads;
-    with `observe`, the code calls `visit(pc)` and `touch(address)` for statistics and traces."""
+    with `observe`, the code calls `visit(pc)`, `touch(address)` and `called(helper, r1)` for statistics
+    and traces."""
 
     def __init__(self, image: Image, resolve: Callable[[int], int], *, observe: bool) -> None:
         self._image, self._resolve, self._observe = image, resolve, observe
@@ -211,6 +212,8 @@ class _Writer:
             self.pending = 0
             self.emit(f" call({self.image.calls[self.pc]})")
         elif i.src == 0 and i.imm in HELPERS:
+            if self.observe:
+                self.emit(f" called({i.imm}, r1)")
             arguments = ", ".join(f"r{n + 1}" for n in range(HELPERS[i.imm][1]))
             self.emit(f" r0 = helper{i.imm}({arguments})")
         else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from planes import SECOND, Plane
+from planes import SECOND, TICK, Plane
 from wardgate.compiler.explain import packets
-from wardgate.runtime.layout.codes import DEVICE_LOCKED, Reason
+from wardgate.runtime.layout.codes import DEVICE_LOCKED, NOBODY_CLASS, Reason
 
 RULES = """\
 version: 1
@@ -177,7 +177,7 @@ def sessions_gate_both_directions(plane: Plane) -> None:
         plane.session(slot)
         assert plane.to(udp(host, device, 53, 4000)).reason is Reason.NEEDS_LOGIN
         assert plane.to(tcp(host, device, 22, 4000, "A")).reason is Reason.NEEDS_LOGIN
-        plane.session(slot, deadline=plane.now() - 1)
+        plane.session(slot, deadline=plane.now() - TICK)
         assert plane.out(tcp(device, host, 4000, 22, "A")).reason is Reason.SESSION_EXPIRED
         assert plane.to(udp(host, device, 53, 4000)).reason is Reason.SESSION_EXPIRED
 
@@ -190,7 +190,7 @@ def idle_sessions_stay_ended(plane: Plane) -> None:
     packet = tcp(A4, "10.1.2.3", 4000, 22, "A")
     plane.session(slot, **fields, last_active=now - 50 * SECOND)
     assert plane.out(packet).passed
-    assert plane.device_record(slot)["last_active"] >= now
+    assert plane.device_record(slot)["last_active"] >= now - TICK
     plane.session(slot, **fields, last_active=now - 50 * SECOND)
     assert plane.to(tcp("10.1.2.3", A4, 22, 4000, "A")).passed
     assert plane.device_record(slot)["last_active"] == now - 50 * SECOND
@@ -218,13 +218,25 @@ def unknown_devices(plane: Plane) -> None:
     for device, remote in ((B4, "10.0.0.5"), ("10.8.0.1", "10.0.0.5"), ("fd09::9", "fd00::5")):
         assert plane.out(tcp(device, remote, 4000, 80)).reason is Reason.NO_DEVICE
         assert plane.to(tcp(remote, device, 80, 4000, "A")).reason is Reason.NO_DEVICE
-    # A device's address in a slot without a subject, or with one that the policy has no class for.
-    slot = plane.device("bob", B4)
-    plane.update("devices", slot.to_bytes(4, "little"), bytes(32))
-    assert plane.out(tcp(B4, "10.0.0.5", 4000, 80)).reason is Reason.NO_DEVICE
-    plane.session(slot)
-    plane.update("subject_class", slot.to_bytes(4, "little"), bytes(4))
-    assert plane.out(tcp(B4, "10.0.0.5", 4000, 80)).reason is Reason.NO_DEVICE
+    # No slot, no subject, one that the maps have no room for, and one that the policy has no class for.
+    slot, nobody, far = plane.device("bob", B4), 0, 2**32 - 1
+    packet = tcp(B4, "10.0.0.5", 4000, 80)
+    assert plane.out(packet).passed
+    for owner in ((0, slot), (0, nobody), (slot, nobody), (slot, far)):
+        plane.own(B4, *owner)
+        assert plane.out(packet).reason is Reason.NO_DEVICE
+    plane.own(B4, slot, slot)
+    assert plane.out(packet).passed
+    plane.classify(slot, NOBODY_CLASS)
+    assert plane.out(packet).reason is Reason.NO_DEVICE
+
+
+@scenario
+def a_slot_without_a_record_has_no_session(plane: Plane) -> None:
+    plane.device("alice", A4)
+    plane.own(A4, 2**32 - 1, 1)
+    assert plane.out(tcp(A4, "10.0.0.5", 4000, 80)).passed
+    assert plane.out(tcp(A4, "10.1.2.3", 4000, 22)).reason is Reason.NO_DEVICE
 
 
 @scenario

@@ -11,16 +11,30 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 
 from wardgate.compiler.explain import packets
-from wardgate.compiler.explain.probe import address_key, tunnel_offset
+from wardgate.compiler.explain.placement import (
+    class_key,
+    class_value,
+    index_key,
+    owner_place,
+    owner_value,
+)
+from wardgate.compiler.vm.clock import Clock, HostClock
 from wardgate.compiler.vm.image import Image
 from wardgate.compiler.vm.machine import Machine
+from wardgate.runtime.layout import maps
 from wardgate.runtime.layout.codes import LinkHeader, Reason
 from wardgate.runtime.layout.manifest import Manifest
-from wardgate.runtime.layout.records import DEVICE, EVENT, FLOW, FRAGMENT
+from wardgate.runtime.layout.records import CLASSES, DEVICE, EVENT, FLOW, FRAGMENT, HITS, PROCESSOR
 
 SECOND = 10**9
+TICK = 10**7
+"""Nanoseconds that the programs' clock may be late, at most: a tick where CONFIG_HZ is 100, the least."""
+
+Counts = dict[int, tuple[int, int]]
+"""Index to packets and bytes, of counters that have counted."""
 TC_PASS, TC_DROP, XDP_DROP, XDP_PASS = -1, 2, 1, 2
 
 
@@ -57,7 +71,32 @@ class Plane(ABC):
     def update(self, name: str, key: bytes, value: bytes) -> None: ...
 
     @abstractmethod
+    def names(self) -> set[str]:
+        """The maps that the artefact has."""
+
+    @abstractmethod
     def items(self, name: str) -> list[tuple[bytes, bytes]]: ...
+
+    @abstractmethod
+    def delete(self, name: str, key: bytes) -> None: ...
+
+    @abstractmethod
+    def on_each_cpu(self, name: str, index: int) -> list[bytes]:
+        """An entry of a per-CPU array."""
+
+    def reasons(self) -> Counts:
+        """direction * REASON_SLOTS + reason to what was counted there."""
+        records = map(PROCESSOR.unpack, self.on_each_cpu(maps.PROCESSORS.name, 0))
+        return _counts([record["reasons"] for record in records])
+
+    def rule_hits(self) -> Counts:
+        """Rule to what was counted of it, of the first HITS_A_BLOCK rules."""
+        records = map(HITS.unpack, self.on_each_cpu(maps.RULE_HITS.name, 0))
+        return _counts([record["rules"] for record in records])
+
+    def sleep(self, ns: int) -> None:
+        """Let at least `ns` nanoseconds pass."""
+        time.sleep(ns / SECOND)
 
     def now(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -72,27 +111,36 @@ class Plane(ABC):
     def device(self, user: str, *addresses: str) -> int:
         """A new device; its slot, which is its subject too."""
         self._slots += 1
-        slot = struct.pack("<I", self._slots)
-        for text in addresses:
-            address = ip_address(text)
-            self.update("addresses", address_key(address), slot)
-            offset = tunnel_offset(self.manifest, address)
-            if offset is not None:
-                self.update("tunnel_index", struct.pack("<I", offset), slot)
-        self.update("subject_class", slot, struct.pack("<I", self.manifest.class_of(user)))
+        for address in addresses:
+            self.own(address, self._slots, self._slots)
+        self.classify(self._slots, self.manifest.class_of(user))
         self.session(self._slots)
         return self._slots
 
+    def own(self, address: str, slot: int, subject: int) -> None:
+        """Lead an address to a slot and a subject."""
+        layout, key = owner_place(self.manifest, ip_address(address))
+        self.update(layout.name, key, owner_value(slot, subject))
+
+    def classify(self, subject: int, policy_class: int) -> None:
+        """Give a subject a policy class."""
+        name, key = maps.SUBJECT_CLASS.name, class_key(self.manifest, subject)
+        if name in self.names():
+            before = dict(self.items(name)).get(key, bytes(CLASSES.size))
+            self.update(name, key, class_value(self.manifest, subject, policy_class, before))
+
     def session(self, slot: int, **fields: int) -> None:
         """Set the device's session: deadline, idle_limit, last_active (ns), flags."""
-        self.update("devices", struct.pack("<I", slot), DEVICE.pack({"subject": slot, **fields}))
+        if maps.DEVICES.name in self.names():
+            self.update(maps.DEVICES.name, index_key(slot), DEVICE.pack({"subject": slot, **fields}))
 
     def device_record(self, slot: int) -> dict:
-        return DEVICE.unpack(dict(self.items("devices"))[struct.pack("<I", slot)])
+        return DEVICE.unpack(dict(self.items("devices"))[index_key(slot)])
 
     def age_flows(self, ns: int) -> None:
         for key, value in self.items("flows"):
-            self.update("flows", key, FLOW.pack({"last_seen": FLOW.unpack(value)["last_seen"] - ns}))
+            record = FLOW.unpack(value)
+            self.update("flows", key, FLOW.pack({**record, "last_seen": record["last_seen"] - ns}))
 
     def age_fragments(self, ns: int) -> None:
         for key, value in self.items("fragments"):
@@ -128,10 +176,23 @@ class Plane(ABC):
         return Seen(passed, events[0] if events else None)
 
 
+def _counts(arrays: list[bytes]) -> Counts:
+    """The sum of arrays of counters."""
+    rows = zip(*(struct.iter_unpack("<QQ", array) for array in arrays), strict=True)
+    totals = [(sum(packets for packets, _ in row), sum(size for _, size in row)) for row in rows]
+    return {index: total for index, total in enumerate(totals) if total[0]}
+
+
 class VmPlane(Plane):
+    """In the interpreter. `clock`: by which packets are judged; else the host's, as in the kernel."""
+
+    def __init__(self, artefact: bytes, *, clock: Clock | None = None, **options: Any):
+        self.clock = clock or HostClock()
+        super().__init__(artefact, **options)
+
     def open(self, artefact: bytes) -> Manifest:
         image = Image.from_elf(artefact)
-        self.machine = Machine(image, clock=self.now, config=self.config)
+        self.machine = Machine(image, clock=self.clock, config=self.config)
         assert image.manifest is not None
         return Manifest.from_json(image.manifest)
 
@@ -142,8 +203,20 @@ class VmPlane(Plane):
     def update(self, name: str, key: bytes, value: bytes) -> None:
         self.machine.maps[name].update(key, value)
 
+    def names(self) -> set[str]:
+        return set(self.machine.maps)
+
     def items(self, name: str) -> list[tuple[bytes, bytes]]:
         return list(self.machine.maps[name].items())
+
+    def delete(self, name: str, key: bytes) -> None:
+        assert not self.machine.maps[name].delete(key)
+
+    def on_each_cpu(self, name: str, index: int) -> list[bytes]:
+        return [self.machine.maps[name].lookup(index_key(index))]
+
+    def now(self) -> int:
+        return self.clock.now()
 
     def close(self) -> None:
         """Nothing outside the process is held."""
@@ -161,7 +234,7 @@ class KernelPlane(Plane):
             "devices": 64,
             "limits": 64,
             "subject_class": 64,
-            "flows": 256,
+            "flows": 4096,
             "fragments": 256,
         }
         self.loaded = load_object(spec, config=self.config, resize=small)
@@ -181,8 +254,17 @@ class KernelPlane(Plane):
     def update(self, name: str, key: bytes, value: bytes) -> None:
         self.loaded.maps[name].update(key, value)
 
+    def names(self) -> set[str]:
+        return set(self.loaded.maps)
+
     def items(self, name: str) -> list[tuple[bytes, bytes]]:
         return [(key, value) for key, value in self.loaded.maps[name].items()]
+
+    def delete(self, name: str, key: bytes) -> None:
+        self.loaded.maps[name].delete(key)
+
+    def on_each_cpu(self, name: str, index: int) -> list[bytes]:
+        return self.loaded.maps[name].lookup_percpu(index_key(index))
 
     def shortest(self, header: int) -> int:
         # A test run reads 14 bytes as an Ethernet header, and wants the IP header that it promises.
