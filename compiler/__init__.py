@@ -5,6 +5,20 @@ The way of a policy: `language` (text with positions) -> `semantics` (what it me
 artefact's programs, `explain` asks an engine why, `checking` runs a policy's own tests.
 """
 
-from wardgate.compiler.compile import Artefact, compile_parsed, compile_policy
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wardgate.compiler.compile import Artefact, compile_parsed, compile_policy
 
 __all__ = ["Artefact", "compile_parsed", "compile_policy"]
+
+
+def __getattr__(name: str) -> Any:
+    # Not imported with the package: reading and checking a policy needs no numpy, compiling does.
+    if name in __all__:
+        from wardgate.compiler import compile as compiling
+
+        return getattr(compiling, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

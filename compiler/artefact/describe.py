@@ -49,16 +49,15 @@ def _file_digest(text: str) -> str:
 def describe(lowered: Lowered, tools: Mapping[str, str]) -> Manifest:
     """The manifest of `lowered`, made by `tools` (name to version)."""
     policy = lowered.policy
-    tunnel = lowered.tunnel
+    prefixes = [str(prefix) for prefix in lowered.destinations.prefixes]
     return Manifest(
         format=FORMAT_VERSION,
         wardgate=importlib.metadata.version("wardgate"),
         digest=policy_digest(policy),
         files=tuple(PolicyFile(file.name, _file_digest(file.text)) for file in policy.files),
         tunnel=tuple(str(prefix) for prefix in policy.tunnel),
-        tunnel_index=TunnelIndex(str(tunnel.network.network_address), tunnel.network.num_addresses)
-        if tunnel
-        else None,
+        tunnel4=_index(lowered, 4),
+        tunnel6=_index(lowered, 6),
         classes=lowered.parameters["classes"],
         default_class=DEFAULT_CLASS,
         subjects=lowered.classes.of_user,
@@ -77,8 +76,8 @@ def describe(lowered: Lowered, tools: Mapping[str, str]) -> Manifest:
             for rule in policy.rules
         ),
         buckets=tuple(
-            Bucket(number, str(bucket.prefix), bucket.inbound, tuple(rule.id for rule in bucket.rules))
-            for number, bucket in enumerate(lowered.buckets, 1)
+            Bucket(number, prefixes[destination - 1], inbound, rules)
+            for number, (destination, inbound, rules) in enumerate(lowered.buckets.parts(), 1)
         ),
         tables=tuple(
             Table(data.name, data.section, data.element, len(data.values), data.doc)
@@ -90,3 +89,8 @@ def describe(lowered: Lowered, tools: Mapping[str, str]) -> Manifest:
         features=ARTEFACT_FEATURES,
         tools=tools,
     )
+
+
+def _index(lowered: Lowered, version: int) -> TunnelIndex | None:
+    part = lowered.tunnels.get(version)
+    return TunnelIndex(str(part.tunnel.network.network_address), part.size) if part else None

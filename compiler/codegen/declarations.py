@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
-from wardgate.compiler.lowering.buckets import VERDICT_BITS
+from wardgate.compiler.lowering.patterns import VERDICT_BITS
 from wardgate.compiler.lowering.tables import TableData
-from wardgate.runtime.layout import codes
+from wardgate.runtime.layout import codes, records
 from wardgate.runtime.layout.maps import CONFIG_SECTION, MapLayout, MapType
 from wardgate.runtime.layout.records import ALIGNMENT, CONFIG, RECORDS, Record
 
@@ -18,7 +18,7 @@ def _enum(kind: type[IntEnum], prefix: str = "") -> str:
 
 
 def code_declarations() -> str:
-    """Verdicts, reasons, directions, and the constants beside them."""
+    """Verdicts, reasons, directions, and the constants of these and of records."""
     return "\n".join(
         [
             _enum(codes.Verdict, "VERDICT_"),
@@ -30,6 +30,9 @@ def code_declarations() -> str:
             f"\tNOBODY_CLASS = {codes.NOBODY_CLASS},",
             f"\tVERDICT_BITS = {VERDICT_BITS},",
             f"\tVERDICT_MASK = {(1 << VERDICT_BITS) - 1},",
+            f"\tREASON_COUNTERS = {records.REASON_COUNTERS},",
+            f"\tHITS_A_BLOCK = {records.HITS_A_BLOCK},",
+            f"\tFLOWS_A_DEVICE = {records.FLOWS_A_DEVICE},",
             "};\n",
         ]
     )
@@ -77,15 +80,14 @@ def config_declaration() -> str:
 
 
 def table_declarations(tables: Iterable[TableData]) -> str:
-    """The tables, whose contents the artefact's writer fills in, and the masks of their indexes."""
+    """The tables, whose contents the artefact's writer fills in."""
     parts = []
     for data in tables:
         count = len(data.values)
         kind = f"u{8 * data.element}"
-        parts.append(f"/* {data.doc} */")
-        parts.append(f'const volatile {kind} {data.symbol}[{count}] SEC("{data.section}");')
-        parts.append(f"#define {data.name.upper()}_MASK {count - 1:#x}\n")
-    return "\n".join(parts)
+        parts.append(f"/* {data.doc} */\n")
+        parts.append(f'const volatile {kind} {data.symbol}[{count}] SEC("{data.section}");\n\n')
+    return "".join(parts)
 
 
 def parameter_declarations(parameters: Mapping[str, int]) -> str:

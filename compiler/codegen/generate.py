@@ -16,7 +16,8 @@ from wardgate.compiler.codegen.specialise import read_template, specialise, temp
 from wardgate.compiler.codegen.unit import TranslationUnit
 from wardgate.compiler.language.model import Policy
 from wardgate.compiler.lowering.lowered import Lowered
-from wardgate.runtime.layout import maps
+from wardgate.compiler.lowering.plan import chosen
+from wardgate.runtime.layout import maps, records
 
 C_NAME = "gate.c"
 
@@ -29,11 +30,13 @@ _TEMPLATES = (
     ("ipv6.h", "V6"),
     ("parse.h", None),
     ("lookup.h", "IP"),
+    ("clock.h", None),
     ("device.h", "IP"),
     ("flow.h", "IP"),
     ("fragment.h", "IP"),
     ("report.h", None),
     ("decide.h", "IP"),
+    ("fast.h", "IP"),
     ("slow.h", "IP"),
     ("gate.h", None),
 )
@@ -42,13 +45,16 @@ _PULL_BYTES = 512
 """Headers are pulled into the linear part up to here: the longest chain that the parser walks (an IPv6
 header, 256 bytes of extensions, ICMP, the header and ports of the packet inside) is shorter."""
 _NAMED_USERS = 8
+_LISTED = 1000
+"""Rules, and policy classes, that the comment at the beginning has: clang reads it as well."""
 
 
 def map_uses(lowered: Lowered) -> list[tuple[maps.MapLayout, int]]:
     """The maps that the policy's programs declare, with their entries."""
     sizes = {
-        maps.RULE_HITS.name: len(lowered.policy.rules) + 1,
-        maps.TUNNEL_INDEX.name: lowered.parameters.get("tunnel_size", 0),
+        maps.RULE_HITS.name: len(lowered.policy.rules) // records.HITS_A_BLOCK + 1,
+        maps.TUNNEL4.name: lowered.parameters.get("tunnel4_size", 0),
+        maps.TUNNEL6.name: lowered.parameters.get("tunnel6_size", 0),
     }
     return [
         (layout, sizes.get(layout.name, layout.entries))
@@ -71,7 +77,7 @@ def generate(lowered: Lowered) -> TranslationUnit:
         config_declaration(),
         map_declarations(map_uses(lowered)),
         table_declarations(lowered.tables),
-        _tunnel(lowered),
+        _tunnel4(lowered),
     ]
     sources = {file.name: file.text for file in lowered.policy.files}
     sources[template_path(_TYPES)] = types
@@ -114,10 +120,13 @@ def _banner(lowered: Lowered) -> str:
     lines = [
         f"/* The access policy {_comment(policy.files[0].name)} as a BPF gate.",
         " *",
-        f" * {len(policy.rules)} rules, {len(lowered.buckets)} buckets,",
+        f" * {len(policy.rules)} rules, {len(lowered.buckets)} buckets, {lowered.survey.patterns} patterns,",
         f" * {lowered.destinations.count} destination classes, {lowered.services.count} service classes.",
         " * A verdict is looked up: device -> policy class; remote address -> destination class; both ->",
-        " * bucket; protocol and port -> service class; bucket and service class -> verdict and rule.",
+        " * bucket -> pattern; protocol and port -> service class; pattern and service class -> verdict, and",
+        " * which of the bucket's rules gives it.",
+        " *",
+        *_plan_lines(lowered),
         " *",
         " * Policy classes:",
         *_class_lines(lowered),
@@ -130,12 +139,21 @@ def _banner(lowered: Lowered) -> str:
     return "\n".join(lines)
 
 
+def _plan_lines(lowered: Lowered) -> list[str]:
+    chosen_parts = chosen(lowered.plan, lowered.survey).items()
+    forms = [
+        f"{structure} {found.variant}" + (f" ({found.parameter})" if found.parameter else "")
+        for structure, found in chosen_parts
+    ]
+    return [" * Forms of the tables: " + ", ".join(forms) + "."]
+
+
 def _class_lines(lowered: Lowered) -> list[str]:
     members: dict[int, list[str]] = {}
     for user, number in lowered.classes.of_user.items():
         members.setdefault(number, []).append(user)
     lines = []
-    for policy_class in lowered.classes.classes:
+    for policy_class in lowered.classes.classes[:_LISTED]:
         users = members.get(policy_class.number, [])
         shown = ", ".join(users[:_NAMED_USERS]) or "users not named"
         more = f" and {len(users) - _NAMED_USERS} more" if len(users) > _NAMED_USERS else ""
@@ -143,28 +161,33 @@ def _class_lines(lowered: Lowered) -> list[str]:
         lines.append(
             f" *   {policy_class.number}: {_comment(subjects)}: {_comment(shown) or 'users not named'}{more}"
         )
-    return lines
+    return [*lines, *_unlisted(len(lowered.classes.classes))]
 
 
 def _rule_lines(policy: Policy) -> list[str]:
-    return [
+    lines = [
         f" *   {rule.id}: {rule.position}: {'inbound ' if rule.inbound else ''}{_comment(rule.subject)} "
         f"{rule.action.value}: {_comment(rule.text)}"
-        for rule in policy.rules
+        for rule in policy.rules[:_LISTED]
     ]
+    return [*lines, *_unlisted(len(policy.rules))]
 
 
-def _tunnel(lowered: Lowered) -> str:
-    if not lowered.tunnel:
+def _unlisted(count: int) -> list[str]:
+    return [f" *   and {count - _LISTED} more, see the artefact's manifest"] if count > _LISTED else []
+
+
+def _tunnel4(lowered: Lowered) -> str:
+    if 4 not in lowered.tunnels:
         return ""
-    position, network = lowered.tunnel.position, lowered.tunnel.network
+    tunnel = lowered.tunnels[4].tunnel
     return "\n".join(
         [
-            f"/* {position}: tunnel: {network} */",
-            "INLINE u32 tunnel_offset(u32 address)",
+            f"/* {_comment(str(tunnel.position))}: tunnel: {tunnel.network} */",
+            "INLINE u32 tunnel4_offset(u32 address)",
             "{",
-            f"#line {position.line} {quoted(position.file)}",
-            f"\treturn address - {int(network.network_address):#010x};",
+            f"#line {tunnel.position.line} {quoted(tunnel.position.file)}",
+            f"\treturn address - {tunnel.base:#010x};",
             _RESUME,
             "}",
             "",

@@ -1,98 +1,154 @@
-"""Buckets and what they decide: all rules of an effective policy with the same prefix."""
+"""Buckets: all rules of an effective policy with the same prefix, and the rows that say where they hold."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wardgate.compiler.language.model import Action, Policy, Prefix, Rule
-from wardgate.compiler.lowering.classes import PolicyClasses, RulesByDestination
+import numpy as np
+import numpy.typing as npt
+from wardgate.compiler.language.model import Prefix
+from wardgate.compiler.lowering.classes import PolicyClasses
+from wardgate.compiler.lowering.contributions import Contributions
 from wardgate.compiler.lowering.destinations import Destinations
-from wardgate.compiler.lowering.matrix import Run
-from wardgate.compiler.lowering.services import ServiceClasses
-from wardgate.runtime.layout.codes import Verdict
+from wardgate.compiler.lowering.lines import LineCollector, Lines
+from wardgate.compiler.lowering.ragged import Integers, Interned, Lists, offsets_of, ranges
 
-VERDICTS = {Action.ALLOW: Verdict.ALLOW, Action.MFA: Verdict.MFA, Action.DENY: Verdict.DENY}
-_WEAKEST_FIRST = {Action.ALLOW: 0, Action.MFA: 1, Action.DENY: 2}
-
-VERDICT_BITS = 2
-"""A decision is `rule id << VERDICT_BITS | verdict`."""
+_CELLS = 1 << 21
+"""Cells of rows that are painted at once; their memory stays in a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketRules:
-    """A bucket: its prefix, its direction and its rules in the order of the source."""
+    """A bucket: its prefix, its direction, and the ids of its rules in the order of the source."""
 
     prefix: Prefix
     inbound: bool
-    rules: tuple[Rule, ...]
+    rules: tuple[int, ...]
 
 
-class BucketCollection:
-    """The distinct buckets of all policy classes, numbered from 1 as they are met."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Buckets:
+    """The distinct buckets of all policy classes. Bucket `n` is entry `n - 1`: outbound ones before
+    inbound ones, each in the order of their prefixes. `destination`: the classes of these."""
 
-    def __init__(self, policy: Policy, space: Destinations) -> None:
-        self.buckets: list[BucketRules] = []
-        self._rules = policy.rules
-        self._prefixes = space.prefixes
-        self._numbers: dict[tuple[int, bool, tuple[int, ...]], int] = {}
+    space: Destinations
+    destination: Integers
+    inbound: npt.NDArray[np.bool_]
+    rules: Lists
 
-    def _number(self, destination: int, inbound: bool, ids: tuple[int, ...]) -> int:
-        key = (destination, inbound, ids)
-        number = self._numbers.get(key)
-        if number is None:
-            rules = tuple(self._rules[rule - 1] for rule in ids)
-            self.buckets.append(BucketRules(self._prefixes[destination - 1], inbound, rules))
-            number = self._numbers[key] = len(self.buckets)
-        return number
+    def __len__(self) -> int:
+        return len(self.destination)
 
-    def of_classes(
-        self, classes: PolicyClasses, by_subject: Mapping[str, RulesByDestination], *, inbound: bool
-    ) -> list[dict[int, int]]:
-        """For class 0 and every policy class: destination class of each bucket's prefix to its number."""
-        rows: list[dict[int, int]] = [{}]
-        for policy_class in classes.classes:
-            merged: RulesByDestination = {}
-            shared = set()
-            for subject in policy_class.subjects:
-                for destination, rules in by_subject.get(subject, {}).items():
-                    if destination in merged:
-                        shared.add(destination)
-                        merged[destination] += rules
-                    else:
-                        merged[destination] = rules
-            for destination in shared:
-                merged[destination] = tuple(sorted(merged[destination]))
-            rows.append({d: self._number(d, inbound, rules) for d, rules in merged.items()})
-        return rows
+    def __iter__(self) -> Iterator[BucketRules]:
+        for destination, inbound, rules in self.parts():
+            yield BucketRules(self.space.prefixes[destination - 1], inbound, rules)
+
+    def parts(self) -> Iterator[tuple[int, bool, tuple[int, ...]]]:
+        """Of each bucket its prefix's destination class, whether it is inbound, and its rules."""
+        ids = self.rules.values.tolist()
+        bounds = self.rules.offsets.tolist()
+        ends = zip(self.destination.tolist(), self.inbound.tolist(), bounds, bounds[1:], strict=False)
+        for destination, inbound, start, end in ends:
+            yield destination, inbound, tuple(ids[start:end])
 
 
-def decisions(bucket: BucketRules, services: ServiceClasses) -> list[Run]:
-    """Runs over service classes of what the bucket decides there; 0 where no rule matches.
+def find_buckets(
+    classes: PolicyClasses, space: Destinations, given: Contributions, *, inbound: bool
+) -> tuple[Buckets, Lines]:
+    """The buckets, and the matrix of policy class and destination class to bucket.
 
-    Rules are painted from the weakest to the one that wins: allow, mfa, deny, and in each the
-    latest of the source first, so that the earliest is what shows. The last column is for later
-    fragments of unknown packets: the bucket's verdict if it is the same for every service, else 0.
+    Its rows: class 0's, which is empty, and the policy classes'; with `inbound` as many again, for the
+    rules of that direction. The bucket of a prefix holds for the destination classes inside its prefix,
+    except where a longer prefix has a bucket too.
     """
-    version = bucket.prefix.version
-    painting = sorted(bucket.rules, key=lambda rule: (_WEAKEST_FIRST[rule.action], -rule.id))
-    strokes = [
-        (first, last + 1, rule.id << VERDICT_BITS | VERDICTS[rule.action])
-        for rule in painting
-        for form in rule.services
-        for first, last in services.intervals(form, version)
+    rows = [
+        [given.sources[subject, way] for subject in subjects if (subject, way) in given.sources]
+        for way in ((False, True) if inbound else (False,))
+        for subjects in ((), *(found.subjects for found in classes.classes))
     ]
-    cuts = sorted({0, *(edge for stroke in strokes for edge in stroke[:2])} - {services.count})
-    values = [0] * len(cuts)
-    for start, end, value in strokes:
-        low, high = bisect_left(cuts, start), bisect_left(cuts, end)
-        values[low:high] = [value] * (high - low)
-    verdicts = {value & ((1 << VERDICT_BITS) - 1) for value in values}
-    uniform = min(values) if len(verdicts) == 1 else 0
+    sources = np.array([source for row in rows for source in row], np.int64)
+    offsets = offsets_of(np.array([len(row) for row in rows], np.int64))
+    sizes = np.diff(given.first)
 
-    runs: list[Run] = []
-    for start, value in [*zip(cuts, values, strict=True), (services.fragment_class, uniform)]:
-        if not runs or runs[-1][1] != value:
-            runs.append((start, value))
-    return runs
+    painter = _Painter(space)
+    shared = Interned()
+    lines = LineCollector(space.count)
+    height = max(1, _CELLS // space.count)
+    for start in range(0, len(rows), height):
+        end = min(start + height, len(rows))
+        block = sources[offsets[start] : offsets[end]]
+        row_of = np.repeat(np.arange(end - start), np.diff(offsets[start : end + 1]))
+        met = ranges(given.first[block], sizes[block])
+        keys = np.repeat(row_of, sizes[block]) * space.count + given.destination[met]
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        begins = np.flatnonzero(np.diff(keys, prepend=-1))
+        members = Lists(met[order], np.append(begins, len(keys)))
+        # What is a single contribution goes by its position for now, the rest by numbers behind these.
+        numbers = members.values[begins]
+        several = np.flatnonzero(members.counts > 1)
+        numbers[several] = len(given) + shared.numbers(members.take(several))
+        lines.add(painter.paint(keys[begins], numbers + 1, end - start))
+    return _renumbered(space, given, shared.lists(), lines.lines())
+
+
+class _Painter:
+    """Spreads buckets to the destination classes inside their prefixes."""
+
+    def __init__(self, space: Destinations) -> None:
+        self._width = space.count
+        parents = np.array([0, *space.parents], np.int64)
+        self._levels: list[tuple[Integers, Integers]] = []
+        level = np.flatnonzero(parents)
+        inside = np.zeros(len(parents), bool)
+        inside[level] = True
+        while len(level):
+            # Those whose parent is settled: outermost first.
+            settled = level[~inside[parents[level]]]
+            self._levels.append((settled, parents[settled]))
+            inside[settled] = False
+            level = level[inside[level]]
+
+    def paint(self, places: Integers, numbers: Integers, rows: int) -> npt.NDArray[np.uint32]:
+        """Rows of destination classes: `numbers` at `places` (row * width + class) and inside of them."""
+        # A class in one piece of memory for all rows, so that a level is copied by whole lines.
+        cells = np.zeros((self._width, rows), np.uint32)
+        cells[places % self._width, places // self._width] = numbers
+        for inner, outer in self._levels:
+            own = cells[inner]
+            cells[inner] = np.where(own, own, cells[outer])
+        return cells.T
+
+
+def _renumbered(
+    space: Destinations, given: Contributions, shared: Lists, lines: Lines
+) -> tuple[Buckets, Lines]:
+    """The buckets that `lines` have, in their order, and the lines with their numbers."""
+    alone = np.arange(len(given))
+    members = Lists(
+        np.concatenate([alone, shared.values]),
+        np.concatenate([alone, shared.offsets + len(given)]),
+    )
+    used = np.zeros(len(members) + 1, bool)
+    used[lines.runs.values] = True
+    found = np.flatnonzero(used[1:])
+    lead = members.values[members.offsets[found]]
+    found = found[np.lexsort((given.destination[lead], lead >= given.inbound_from))]
+    number = np.zeros(len(members) + 1, np.int64)
+    number[found + 1] = np.arange(1, len(found) + 1)
+
+    members = members.take(found)
+    counts = given.rules.counts[members.values]
+    rules = given.rules.values[ranges(given.rules.offsets[members.values], counts)]
+    owner = np.repeat(members.owners, counts)
+    size = int(rules.max(initial=0)) + 1
+    ascending = np.sort(owner * size + rules) % size
+    lead = members.values[members.offsets[:-1]]
+    buckets = Buckets(
+        space,
+        given.destination[lead],
+        lead >= given.inbound_from,
+        Lists(ascending, offsets_of(np.bincount(owner, minlength=len(found)))),
+    )
+    return buckets, lines.renumbered(number)

@@ -11,72 +11,80 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from wardgate.compiler.language.model import Prefix
-from wardgate.compiler.lowering.matrix import Run
+
+Boundary = tuple[int, int]
+"""(first address, class), up to the next boundary's address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """`prefixes[i]` is class `i + 1`, and contains those up to class `ends[i]`, exclusive."""
+    """`prefixes[i]` is class `i + 1`; `parents[i]` is the class of the prefix around it, 0: none."""
 
     prefixes: tuple[Prefix, ...]
-    ends: tuple[int, ...]
+    parents: tuple[int, ...]
     number: Mapping[Prefix, int]
+    _bounds: tuple[tuple[int, int, int], ...]
 
     @property
     def count(self) -> int:
         """Number of classes with class 0."""
         return len(self.prefixes) + 1
 
-    def of_version(self, version: int) -> list[tuple[Prefix, int]]:
-        """The prefixes of one IP version with their classes, in address order."""
-        return [(prefix, i) for i, prefix in enumerate(self.prefixes, 1) if prefix.version == version]
+    def of_version(self, version: int) -> range:
+        """The classes of one IP version."""
+        fours = sum(bounds[0] == 4 for bounds in self._bounds)
+        return range(1, fours + 1) if version == 4 else range(fours + 1, self.count)
 
+    def boundaries(self, version: int) -> list[Boundary]:
+        """Where another class begins, over all addresses of a version: in order, from address 0."""
+        top = 1 << (32 if version == 4 else 128)
+        found: list[Boundary] = [(0, 0)]
+        enclosing: list[Boundary] = []
 
-def _address_order(prefix: Prefix) -> tuple[int, int, int]:
-    return prefix.version, int(prefix.network_address), prefix.prefixlen
+        def set_from(address: int, number: int) -> None:
+            if found[-1][0] == address:
+                found.pop()
+            if not found or found[-1][1] != number:
+                found.append((address, number))
+
+        def close_before(address: int) -> None:
+            while enclosing and enclosing[-1][0] < address:
+                last, _ = enclosing.pop()
+                set_from(last + 1, enclosing[-1][1] if enclosing else 0)
+
+        for number in self.of_version(version):
+            _, first, last = self._bounds[number - 1]
+            close_before(first)
+            set_from(first, number)
+            enclosing.append((last, number))
+        close_before(top)
+        if found[-1][0] == top:
+            found.pop()
+        return found
 
 
 def destinations(prefixes: Iterable[Prefix]) -> Destinations:
     """Number `prefixes`, without repeats."""
-    ordered = tuple(sorted(set(prefixes), key=_address_order))
-    ends = [0] * len(ordered)
+    bounds = {}
+    for prefix in dict.fromkeys(prefixes):
+        first, size = int(prefix.network_address), 1 << (prefix.max_prefixlen - prefix.prefixlen)
+        bounds[prefix] = prefix.version, first, first + size - 1
+    # A prefix before those inside it: of those that begin with it, the one that ends last.
+    ordered = sorted(bounds.items(), key=lambda item: (item[1][:2], -item[1][2]))
+    parents = []
     enclosing: list[int] = []
-    lasts = [(p.version, int(p.broadcast_address)) for p in ordered]
-    for index, prefix in enumerate(ordered):
-        start = (prefix.version, int(prefix.network_address))
-        while enclosing and lasts[enclosing[-1]] < start:
-            ends[enclosing.pop()] = index + 1
-        enclosing.append(index)
-    for index in enclosing:
-        ends[index] = len(ordered) + 1
-    return Destinations(ordered, tuple(ends), {prefix: i for i, prefix in enumerate(ordered, 1)})
-
-
-def runs_of_buckets(space: Destinations, buckets: Mapping[int, int]) -> list[Run]:
-    """Runs over destination classes of the bucket that decides there, 0 where none does.
-
-    `buckets` maps a destination class (of the bucket's own prefix) to a bucket: the bucket holds for
-    the classes inside its prefix, except where a longer prefix has a bucket too.
-    """
-    runs: list[Run] = [(0, 0)]
-    enclosing: list[tuple[int, int]] = []
-
-    def set_from(column: int, value: int) -> None:
-        if runs[-1][0] == column:
-            runs.pop()
-        if not runs or runs[-1][1] != value:
-            runs.append((column, value))
-
-    def close_until(column: int) -> None:
-        while enclosing and enclosing[-1][0] <= column:
-            end, _ = enclosing.pop()
-            set_from(end, enclosing[-1][1] if enclosing else 0)
-
-    for column in sorted(buckets):
-        close_until(column)
-        set_from(column, buckets[column])
-        enclosing.append((space.ends[column - 1], buckets[column]))
-    close_until(space.count)
-    if runs[-1][0] >= space.count:
-        runs.pop()
-    return runs
+    for number, (_, (version, first, _)) in enumerate(ordered, 1):
+        while enclosing:
+            around = ordered[enclosing[-1] - 1][1]
+            if around[0] == version and around[2] >= first:
+                break
+            enclosing.pop()
+        parents.append(enclosing[-1] if enclosing else 0)
+        enclosing.append(number)
+    names = tuple(prefix for prefix, _ in ordered)
+    return Destinations(
+        names,
+        tuple(parents),
+        {prefix: number for number, prefix in enumerate(names, 1)},
+        tuple(found for _, found in ordered),
+    )

@@ -2,149 +2,173 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 
-from wardgate.compiler.language.model import Action, Policy, Position, ServiceForm
-from wardgate.compiler.lowering.buckets import (
-    VERDICT_BITS,
-    BucketCollection,
-    BucketRules,
-    decisions,
-)
-from wardgate.compiler.lowering.classes import PolicyClasses, policy_classes, rules_by_subject
-from wardgate.compiler.lowering.destinations import Destinations, destinations, runs_of_buckets
-from wardgate.compiler.lowering.matrix import paged_matrix
-from wardgate.compiler.lowering.search6 import search6
-from wardgate.compiler.lowering.services import ServiceClasses, service_classes, service_tables
+from wardgate.compiler.language.model import Action, Policy
+from wardgate.compiler.lowering.buckets import Buckets, find_buckets
+from wardgate.compiler.lowering.classes import PolicyClasses, policy_classes
+from wardgate.compiler.lowering.contributions import contributions
+from wardgate.compiler.lowering.destinations import Destinations
+from wardgate.compiler.lowering.judge import Judge, bucket_tables, judge_of
+from wardgate.compiler.lowering.kinds import rule_kinds
+from wardgate.compiler.lowering.patterns import find_patterns
+from wardgate.compiler.lowering.plan import Choose, Plan, chosen, default_plan
+from wardgate.compiler.lowering.ports import service_tables
+from wardgate.compiler.lowering.reach import Reach, reach_of
+from wardgate.compiler.lowering.route4 import Route4, route4_of
+from wardgate.compiler.lowering.route6 import Route6, route6_of
+from wardgate.compiler.lowering.services import ServiceClasses
+from wardgate.compiler.lowering.survey import Candidate, Survey
 from wardgate.compiler.lowering.tables import TableData
-from wardgate.compiler.lowering.trie4 import trie4
+from wardgate.compiler.lowering.tunnel import Tunnel, tunnels
 
-MAX_TUNNEL_INDEX = 1 << 20
-"""Addresses of the largest IPv4 tunnel prefix whose devices are found by an array (4 bytes each)."""
-
-
-@dataclass(frozen=True, slots=True)
-class TunnelPrefix:
-    """The tunnel prefix that `tunnel_index` covers, and where the policy says it."""
-
-    network: IPv4Network
-    position: Position
+_SHORT_CLASS = 16
+_LONG_CLASS = 32
 
 
 @dataclass(frozen=True, slots=True)
+class TunnelPart:
+    """The first `size` addresses of a tunnel prefix, which are indexed."""
+
+    tunnel: Tunnel
+    size: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Lowered:
-    """`features`: which parts of the templates the policy needs; `parameters`: the numbers in them."""
+    """`features`: which parts of the templates the policy needs; `parameters`: the numbers in them.
+
+    `tunnels`: by IP version, what is indexed. `plan` is what `tables` were made by, of the forms in
+    `survey`.
+    """
 
     policy: Policy
     classes: PolicyClasses
     destinations: Destinations
     services: ServiceClasses
-    buckets: tuple[BucketRules, ...]
+    buckets: Buckets
+    survey: Survey
+    plan: Plan
     tables: tuple[TableData, ...]
-    tunnel: TunnelPrefix | None
+    tunnels: Mapping[int, TunnelPart]
     features: frozenset[str]
     parameters: Mapping[str, int]
 
 
-def lower(policy: Policy) -> Lowered:
-    """Tables for `policy`. OverflowError where a table would need ids beyond 32 bits."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Structures:
+    """What has several forms."""
+
+    reach: Reach
+    judge: Judge
+    route4: Route4 | None
+    route6: Route6 | None
+    tunnels: Mapping[int, Tunnel]
+
+    def candidates(self) -> list[Candidate]:
+        found = [*self.reach.candidates(), *self.judge.candidates()]
+        for structure in (self.route4, self.route6, *self.tunnels.values()):
+            if structure is not None:
+                found += structure.candidates()
+        return found
+
+
+def lower(policy: Policy, choose: Choose | None = None) -> Lowered:
+    """Tables for `policy`, in the forms that `choose` picks; None: plan.default_plan.
+
+    OverflowError where a table would need ids beyond 32 bits; ValueError where `choose` picks what the
+    survey does not offer.
+    """
+    with _collection_paused():
+        return _lower(policy, choose or default_plan)
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """Without the collector of reference cycles, of which lowering makes none; it would look at all
+    objects of a large policy again and again."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
+
+
+def _lower(policy: Policy, choose: Choose) -> Lowered:
     classes = policy_classes(policy)
-    space = destinations(prefix for rule in policy.rules for prefix in rule.destinations)
-    services = service_classes(_forms(policy))
     inbound = any(rule.inbound for rule in policy.rules)
-
-    collection = BucketCollection(policy, space)
-    rows = []
-    for direction in (False, True) if inbound else (False,):
-        by_subject = rules_by_subject(policy, space.number, inbound=direction)
-        rows += collection.of_classes(classes, by_subject, inbound=direction)
-    buckets = tuple(collection.buckets)
-
-    reach = paged_matrix(
-        "reach",
-        (runs_of_buckets(space, row) for row in rows),
-        space.count,
-        len(buckets),
-        "policy class and destination class to bucket",
+    space, given = contributions(policy)
+    services, kinds = rule_kinds(policy.rules)
+    buckets, lines = find_buckets(classes, space, given, inbound=inbound)
+    patterns = find_patterns(buckets, kinds, services.count)
+    versions = {prefix.version for prefix in space.prefixes}
+    structures = _Structures(
+        reach_of(lines),
+        judge_of(patterns),
+        route4_of(space.boundaries(4)) if 4 in versions else None,
+        route6_of(space.boundaries(6)) if 6 in versions else None,
+        {version: tunnel for version, tunnel in tunnels(policy).items() if version in versions},
     )
-    judge = paged_matrix(
-        "judge",
-        [[(0, 0)], *(decisions(bucket, services) for bucket in buckets)],
-        services.width,
-        max(1, len(policy.rules)) << VERDICT_BITS | 3,
-        "bucket and service class to decision",
+    constant = [*service_tables(services), *bucket_tables(buckets, patterns)]
+    survey = Survey(
+        tuple(structures.candidates()),
+        classes=len(classes.classes) + 1,
+        destinations=space.count,
+        services=services.count,
+        buckets=len(buckets),
+        rules=len(policy.rules),
+        patterns=len(patterns),
+        inbound=inbound,
+        constant_bytes=sum(data.size for data in constant),
     )
+    plan = choose(survey)
+    chosen(plan, survey)
 
-    features = {name for name, needed in _features(policy, services, inbound).items() if needed}
     parameters = {
-        "classes": len(classes.classes) + 1,
-        "destinations": space.count,
-        "services": services.count,
+        "classes": survey.classes,
+        "destinations": survey.destinations,
+        "services": survey.services,
         "fragment_class": services.fragment_class,
-        "reach_per_row": reach.per_row,
-        "judge_per_row": judge.per_row,
-        "inbound_row": len(classes.classes) + 1,
+        "inbound_row": survey.classes,
+        "class_bits": _SHORT_CLASS if survey.classes <= 1 << _SHORT_CLASS else _LONG_CLASS,
     }
-    tables = [*service_tables(services), reach.directory, reach.pages, judge.directory, judge.pages]
-    if "V4" in features:
-        routes = trie4(space.of_version(4))
-        tables += routes
-        parameters["route4_pointer"] = 1 << (8 * routes[0].element - 1)
-        if len(routes) > 1:
-            features.add("V4_NODES")
-    if "V6" in features:
-        search = search6(space.of_version(6))
-        tables += search.tables
-        parameters |= {
-            "route6_shared_bits": search.shared_bits,
-            "route6_shared": search.shared,
-            "route6_below": search.below,
-            "route6_above": search.above,
-            "route6_index_bits": search.index_bits,
-            "route6_steps": search.steps,
-        }
-        features |= {
-            name
-            for name, needed in (
-                ("V6_SHARED", search.shared_bits > 0),
-                ("V6_INDEXED", search.index_bits > 0),
-                ("V6_LOW", search.both_halves),
-                ("V6_SEARCH", search.steps > 0),
-            )
-            if needed
-        }
-    tunnel = _tunnel_prefix(policy)
-    if tunnel and "V4" in features:
-        features.add("TUNNEL_INDEX")
-        parameters["tunnel_base"] = int(tunnel.network.network_address)
-        parameters["tunnel_size"] = tunnel.network.num_addresses
-    else:
-        tunnel = None
-    return Lowered(
-        policy, classes, space, services, buckets, tuple(tables), tunnel, frozenset(features), parameters
-    )
-
-
-def _forms(policy: Policy) -> set[ServiceForm]:
-    return {form for rule in policy.rules for form in rule.services}
-
-
-def _features(policy: Policy, services: ServiceClasses, inbound: bool) -> dict[str, bool]:
-    versions = {prefix.version for rule in policy.rules for prefix in rule.destinations}
-    return {
+    features = {
+        "IP": bool(versions),
         "V4": 4 in versions,
         "V6": 6 in versions,
-        "IP": bool(versions),
         "PORTS": services.by_port,
         "INBOUND": inbound,
         "MFA": any(rule.action is Action.MFA for rule in policy.rules),
     }
-
-
-def _tunnel_prefix(policy: Policy) -> TunnelPrefix | None:
-    for prefix, position in zip(policy.tunnel, policy.tunnel_positions, strict=True):
-        if isinstance(prefix, IPv4Network) and prefix.num_addresses <= MAX_TUNNEL_INDEX:
-            return TunnelPrefix(prefix, position)
-    return None
+    needed = {name for name, there in features.items() if there}
+    tables = constant
+    for structure in (structures.reach, structures.judge, structures.route4, structures.route6):
+        if structure is not None:
+            encoded, numbers, names = structure.encode(plan)
+            tables += encoded
+            parameters |= numbers
+            needed |= names
+    indexed = {}
+    for version, size in ((4, plan.tunnel4_size), (6, plan.tunnel6_size)):
+        if size and version in structures.tunnels:
+            indexed[version] = TunnelPart(structures.tunnels[version], size)
+            parameters |= indexed[version].tunnel.parameters(size)
+            needed.add(f"TUNNEL{version}")
+    return Lowered(
+        policy,
+        classes,
+        space,
+        services,
+        buckets,
+        survey,
+        plan,
+        tuple(tables),
+        indexed,
+        frozenset(needed),
+        parameters,
+    )

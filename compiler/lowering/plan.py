@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
+from wardgate.compiler.lowering import tunnel
 from wardgate.compiler.lowering.survey import STRUCTURES, Candidate, Structure, Survey
 
 Reach = Literal["plain", "paged", "ranked"]
@@ -93,16 +94,13 @@ def default_plan(survey: Survey) -> Plan:
             continue
         if structure in ("tunnel4", "tunnel6"):
             whole = max(candidate.parameter for candidate in candidates)
-            size = whole if whole <= _WHOLE_TUNNEL else _PART_OF_TUNNEL
+            size = whole if whole <= tunnel.WHOLE else tunnel.PART
             found[structure] = next(c for c in candidates if c.parameter == size)
         else:
             found[structure] = min(candidates, key=_weight)
     return plan_of(found)
 
 
-_WHOLE_TUNNEL = 1 << 17
-_PART_OF_TUNNEL = 1 << 16
-"""Larger tunnels are indexed in part: what a gate is likely to have devices in."""
 _SMALL = 1 << 15
 
 

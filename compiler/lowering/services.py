@@ -3,14 +3,18 @@
 A packet's service is its protocol and, for the protocols with ports, its port. Every distinct service
 form of the policy cuts the port ranges into intervals; intervals (and protocols) that exactly the
 same forms cover share a class. One class more stands for a later fragment whose first was not seen.
+
+Classes are numbered in the order of ports, so that a range of ports is a range of classes, but for the
+few that most rules are about: these come first, so that what buckets say of them is on one page.
 """
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from heapq import nsmallest
 
 from wardgate.compiler.language.model import (
     ICMP,
@@ -23,13 +27,16 @@ from wardgate.compiler.language.model import (
     Protocol,
     ServiceForm,
 )
-from wardgate.compiler.lowering.tables import TableData, narrowest, table
 
 _SMALL_SIGNATURE = 64
 """Intervals that more forms than this cover are not compared with others: classes stay exact, and
 hostile nesting of ranges cannot make the comparison quadratic."""
 
-PORT_PAGE_BITS = 8
+_FIRST = 63
+"""Classes that are numbered by how many rules are about them: with class 0 a page of decisions."""
+
+_NARROW = 3
+"""Classes of a form that is about single services: at most those of a port in each protocol."""
 
 Interval = tuple[int, int]
 """Service classes `first` to `last`, inclusive."""
@@ -73,16 +80,20 @@ def _concrete(form: ServiceForm, version: int) -> ServiceForm:
     return form
 
 
-def service_classes(forms: Iterable[ServiceForm]) -> ServiceClasses:
-    """Classes for the service forms of a policy, in any order."""
-    concrete = {_concrete(form, version) for form in forms for version in (4, 6)}
+def service_classes(forms: Mapping[ServiceForm, int] | Iterable[ServiceForm]) -> ServiceClasses:
+    """Classes for the service forms of a policy, in any order: as often as rules use them, or with how
+    often these do."""
+    uses: Counter[ServiceForm] = Counter()
+    for form, count in Counter(forms).items():
+        for one in {_concrete(form, version) for version in (4, 6)}:
+            uses[one] += count
     ordered = sorted(
-        (form for form in concrete if isinstance(form, Ports)),
+        (form for form in uses if isinstance(form, Ports)),
         key=lambda form: (form.low, form.high, sorted(form.protocols)),
     )
-    named = {form.number for form in concrete if isinstance(form, Protocol)}
+    named = sorted(form.number for form in uses if isinstance(form, Protocol))
     numbers: dict[object, int] = {}
-    covering: dict[Ports, set[int]] = {form: set() for form in ordered}
+    covering: dict[ServiceForm, set[int]] = {form: set() for form in ordered}
 
     ports = []
     for protocol in PORT_PROTOCOLS:
@@ -102,7 +113,7 @@ def service_classes(forms: Iterable[ServiceForm]) -> ServiceClasses:
             number = numbers.setdefault(signature, len(numbers))
             if not intervals or intervals[-1][1] != number:
                 intervals.append((start, number))
-        ports.append(tuple(intervals))
+        ports.append(intervals)
         starts = [start for start, _ in intervals]
         classes = [number for _, number in intervals]
         for form in ordered:
@@ -118,16 +129,35 @@ def service_classes(forms: Iterable[ServiceForm]) -> ServiceClasses:
         else:
             signature = number if number in named else nothing
             protocols.append(numbers.setdefault(signature, len(numbers)))
+    covering |= {Protocol(number): {protocols[number]} for number in named}
 
-    covered: dict[ServiceForm, tuple[Interval, ...]] = {
-        form: _intervals(classes) for form, classes in covering.items()
-    }
-    for number in named:
-        covered[Protocol(number)] = ((protocols[number], protocols[number]),)
-    return ServiceClasses(len(numbers), tuple(ports), tuple(protocols), covered)
+    place = _places(len(numbers), covering, uses)
+    return ServiceClasses(
+        len(numbers),
+        tuple(tuple((start, place[number]) for start, number in intervals) for intervals in ports),
+        tuple(place[number] for number in protocols),
+        {form: _intervals(place[number] for number in classes) for form, classes in covering.items()},
+    )
 
 
-def _intervals(classes: set[int]) -> tuple[Interval, ...]:
+def _places(
+    count: int, covering: Mapping[ServiceForm, set[int]], uses: Mapping[ServiceForm, int]
+) -> list[int]:
+    """Where each of `count` classes stands: those that most rules are about before the others."""
+    weights: Counter[int] = Counter()
+    for form, classes in covering.items():
+        if len(classes) <= _NARROW:
+            for number in classes:
+                weights[number] += uses[form]
+    first = set(nsmallest(_FIRST, weights, key=lambda number: (-weights[number], number)))
+    order = [*sorted(first), *(number for number in range(count) if number not in first)]
+    place = [0] * count
+    for position, number in enumerate(order):
+        place[number] = position
+    return place
+
+
+def _intervals(classes: Iterable[int]) -> tuple[Interval, ...]:
     found: list[Interval] = []
     for number in sorted(classes):
         if found and found[-1][1] == number - 1:
@@ -135,33 +165,3 @@ def _intervals(classes: set[int]) -> tuple[Interval, ...]:
         else:
             found.append((number, number))
     return tuple(found)
-
-
-def service_tables(services: ServiceClasses) -> list[TableData]:
-    """`protocols`, and where ports matter `ports_directory` and `ports_pages`.
-
-    The class of (PORT_PROTOCOLS[k], port) is `pages[directory[k * 256 + port // 256] * 256 + port % 256]`.
-    """
-    element = narrowest(services.count)
-    tables = [table("protocols", element, services.protocols, "protocol to service class")]
-    if not services.by_port:
-        return tables
-    size = 1 << PORT_PAGE_BITS
-    pages: dict[bytes, int] = {}
-    directory: list[int] = []
-    flat = array("H" if element == 2 else "I")
-    for intervals in services.ports:
-        row = array(flat.typecode)
-        for index, (start, number) in enumerate(intervals):
-            end = intervals[index + 1][0] if index + 1 < len(intervals) else MAX_PORT + 1
-            row.extend(array(flat.typecode, [number]) * (end - start))
-        for start in range(0, MAX_PORT + 1, size):
-            page = row[start : start + size]
-            key = page.tobytes()
-            if key not in pages:
-                pages[key] = len(pages)
-                flat.extend(page)
-            directory.append(pages[key])
-    tables.append(table("ports_directory", narrowest(len(pages)), directory, "port to page of classes"))
-    tables.append(table("ports_pages", element, flat, "port in its page to service class"))
-    return tables

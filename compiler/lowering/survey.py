@@ -6,7 +6,6 @@ the forms that it has (a trie, or a search). Choosing among them is not done her
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -18,11 +17,11 @@ STRUCTURES: tuple[Structure, ...] = get_args(Structure)
 class Candidate:
     """A form of a structure.
 
-    `parameter`: the bits of the index of a route (0: none, and of a trie), the addresses of a tunnel's
-    index (0: none, variant `hash`, else variant `index`), else 0. `loads`: loads on the longest path, of which
-    each needs what the one before gave; `steps` of them are those of a search, two loads each for IPv6
-    where `wide`. `bytes`: of its tables, exactly. `touched`: the bytes of those cache lines (64 bytes)
-    that packets to addresses inside of prefixes, by users who may anything, can touch.
+    `parameter`: the bits of a route's index (0: none, and of a trie), the addresses of a tunnel's index
+    (0: none, variant `hash`, else variant `index`), else 0. `loads`: loads on the longest path, each of
+    which needs what the one before gave; `steps` of them are those of a search, of two tables side by
+    side where `wide`. `bytes`: of its tables, exactly, and of the entries of a tunnel's index. `touched`:
+    the bytes of the cache lines (of 64) that packets to addresses inside of prefixes can touch.
     """
 
     structure: Structure
@@ -69,11 +68,3 @@ class Survey:
             ),
             None,
         )
-
-
-def lines_touched(offsets: Iterable[int]) -> int:
-    """Bytes of the cache lines in which bytes at `offsets` of a table lie."""
-    return _LINE * len({offset // _LINE for offset in offsets})
-
-
-_LINE = 64

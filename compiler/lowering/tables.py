@@ -1,37 +1,33 @@
-"""The tables that a policy becomes: arrays of small unsigned integers, alone in their sections."""
+"""The tables that a policy becomes: arrays of unsigned integers, alone in their sections."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from wardgate.runtime.layout.maps import TABLE_SECTION_PREFIX
 
-_TYPECODES = {2: "H", 4: "I", 8: "Q"}
+Numbers = npt.NDArray[np.integer]
+"""Integers of any width."""
 
 
 def narrowest(largest: int) -> int:
-    """Bytes of the narrowest table element that holds `largest`: 2 or 4."""
-    if largest < 1 << 16:
-        return 2
-    if largest < 1 << 32:
-        return 4
+    """Bytes of the narrowest table element that holds `largest`: 1, 2 or 4."""
+    for element in (1, 2, 4):
+        if largest < 1 << 8 * element:
+            return element
     raise OverflowError(f"{largest} does not fit a table of 32-bit elements")
 
 
-def power_of_two(count: int) -> int:
-    """The smallest power of two that is at least `count` (and at least 1)."""
-    return 1 << max(count - 1, 0).bit_length()
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TableData:
-    """`values` padded to a power of two, so that one AND bounds an index; `element` bytes each."""
+    """`values` has at least one entry, unsigned, little-endian and of `element` bytes."""
 
     name: str
     element: int
-    values: array[int]
+    values: Numbers
     doc: str
 
     @property
@@ -44,35 +40,24 @@ class TableData:
         """Name of the table in C."""
         return f"t_{self.name}"
 
+    @property
+    def size(self) -> int:
+        """Size of its contents."""
+        return self.values.nbytes
+
     def to_bytes(self) -> bytes:
         """Contents of the section, little-endian."""
-        swapped = array(self.values.typecode, self.values)
-        if swapped.itemsize > 1 and _BIG_ENDIAN:
-            swapped.byteswap()
-        return swapped.tobytes()
+        return self.values.tobytes()
 
 
-_BIG_ENDIAN = array("H", [1]).tobytes() == b"\x00\x01"
-
-
-def from_bytes(data: bytes, element: int) -> array[int]:
-    """Little-endian integers of `element` bytes."""
-    values = array(_TYPECODES[element])
-    values.frombytes(data)
-    if _BIG_ENDIAN:
-        values.byteswap()
-    return values
-
-
-def table(name: str, element: int, values: Iterable[int], doc: str, *, padding: int = 0) -> TableData:
-    """A table of `values`, padded with `padding` to a power of two.
+def table(name: str, element: int, values: Numbers | Sequence[int], doc: str) -> TableData:
+    """A table of `values`, none of them negative; a single 0 where there are none.
 
     OverflowError where a value needs more than `element` bytes.
     """
-    typecode = _TYPECODES[element]
-    data = values if isinstance(values, array) and values.typecode == typecode else array(typecode, values)
-    if data.itemsize != element:
-        raise RuntimeError(f"this platform has no {element}-byte array element of type {typecode}")
-    missing = power_of_two(len(data)) - len(data)
-    data.extend(array(typecode, [padding]) * missing)
-    return TableData(name, element, data, doc)
+    given = np.asarray(values, None if len(values) else np.uint64).reshape(-1)
+    if not len(given):
+        given = np.zeros(1, np.uint64)
+    if element < given.itemsize and int(given.max()) >= 1 << 8 * element:
+        raise OverflowError(f"{name}: {int(given.max())} does not fit {element} bytes")
+    return TableData(name, element, np.ascontiguousarray(given, f"<u{element}"), doc)

@@ -36,7 +36,7 @@ class Rules:
 RULES = {
     "bpf_templates": Rules(),
     "compiler": Rules(
-        anywhere=frozenset({"elftools", "yaml"}),
+        anywhere=frozenset({"elftools", "numpy", "yaml"}),
         lazily=frozenset({"llvmlite"}),
         wardgate=("wardgate.runtime.layout", "wardgate.bpf_templates"),
     ),
