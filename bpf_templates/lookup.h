@@ -41,6 +41,18 @@ INLINE u32 destination4(u64 address)
 }
 #endif
 #if V4_SEARCH
+/* How many of three boundaries, `stride` apart and in order, an address has reached. One comparison for the
+ * end of the table does for all three. */
+INLINE u64 reached4(u64 address, u64 position, u64 stride)
+{
+	asm("" : "+r"(position));
+	if (position >= sizeof(t_route4_keys) / sizeof(t_route4_keys[0]) - 3 * stride)
+		return 0;
+	return not_negative(address - t_route4_keys[position + stride]) +
+	       not_negative(address - t_route4_keys[position + 2 * stride]) +
+	       not_negative(address - t_route4_keys[position + 3 * stride]);
+}
+
 INLINE u32 destination4(u64 address)
 {
 	u64 position = 0;
@@ -49,9 +61,13 @@ INLINE u32 destination4(u64 address)
 	position = LOAD(t_route4_index, address >> (32 - ROUTE4_INDEX_BITS));
 #endif
 #if V4_STEPS
+	if (ROUTE4_STEPS & 1)
+		position += not_negative(address - LOAD(t_route4_keys, position + (1 << (ROUTE4_STEPS - 1))))
+			    << (ROUTE4_STEPS - 1);
+	/* Two halving steps in one: what takes time is to wait for a boundary, and three come at once. */
 #pragma clang loop unroll(full)
-	for (u64 step = 1 << (ROUTE4_STEPS - 1); step; step >>= 1)
-		position += step * not_negative(address - LOAD(t_route4_keys, position + step));
+	for (u64 shift = ROUTE4_STEPS & ~1; shift; shift -= 2)
+		position += reached4(address, position, 1 << (shift - 2)) << (shift - 2);
 #endif
 	return LOAD(t_route4_class, position);
 }
