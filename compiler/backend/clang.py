@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from wardgate.compiler.backend.errors import ClangNotFoundError
 from wardgate.compiler.backend.llvm_child import CPU, OPTIMISATION
@@ -139,31 +139,49 @@ class _UnfitError(Exception):
 
 def _probe(command: tuple[str, ...]) -> Clang:
     """The clang behind `command`; _UnfitError where there is none that compiles for BPF."""
-    match = _VERSION.search(_ask(command, "--version"))
-    if match is None:
-        raise _UnfitError("is not a clang")
-    if int(match[1]) < MINIMUM_VERSION:
-        raise _UnfitError(f"is clang {match[1]}; needs {MINIMUM_VERSION} or newer")
-    if not re.search(r"^\s+bpfel\s", _ask(command, "--print-targets"), re.MULTILINE):
-        raise _UnfitError("has no BPF target")
+    # Both questions at once: half of what an answer takes is starting the program.
+    with _Asked(command, "--version") as version, _Asked(command, "--print-targets") as targets:
+        match = _VERSION.search(version.answer())
+        if match is None:
+            raise _UnfitError("is not a clang")
+        if int(match[1]) < MINIMUM_VERSION:
+            raise _UnfitError(f"is clang {match[1]}; needs {MINIMUM_VERSION} or newer")
+        if not re.search(r"^\s+bpfel\s", targets.answer(), re.MULTILINE):
+            raise _UnfitError("has no BPF target")
     return Clang(command, ".".join(match.groups()))
 
 
-def _ask(command: tuple[str, ...], question: str) -> str:
-    environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent"}
-    try:
-        answer = subprocess.run(  # noqa: S603 - the candidate that a person or PATH names
-            [*command, question],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PROBE_SECONDS,
-            check=False,
-        )
-    except OSError as error:
-        raise _UnfitError(f"cannot be run: {error.strerror or error}") from error
-    except subprocess.TimeoutExpired as error:
-        raise _UnfitError(f"gives no answer to {question} within {_PROBE_SECONDS} s") from error
-    if answer.returncode != 0:
-        raise _UnfitError(f"fails on {question} with exit status {answer.returncode}")
-    return answer.stdout.decode("utf-8", "replace")
+class _Asked:
+    """A candidate that was asked a question; leaving the context ends it."""
+
+    def __init__(self, command: tuple[str, ...], question: str) -> None:
+        self._question = question
+        environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent"}
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - the candidate that a person or PATH names
+                [*command, question],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise _UnfitError(f"cannot be run: {error.strerror or error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def answer(self) -> str:
+        """What it says; _UnfitError where it doesn't."""
+        try:
+            output, _ = self._process.communicate(timeout=_PROBE_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            message = f"gives no answer to {self._question} within {_PROBE_SECONDS} s"
+            raise _UnfitError(message) from error
+        if self._process.returncode != 0:
+            raise _UnfitError(f"fails on {self._question} with exit status {self._process.returncode}")
+        return output.decode("utf-8", "replace")

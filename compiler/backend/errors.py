@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from wardgate.compiler.backend.diagnostics import Diagnostic
+
+_LISTED_ERRORS: Final = 20
 
 
 class BackendError(Exception):
@@ -42,3 +45,10 @@ class ClangNotFoundError(BackendError):
             "".join(f"\n  {candidate}: {why}" for candidate, why in refused),
             "Install one with `pip install 'wardgate[compiler]'`, or name one: --clang or WARDGATE_CLANG.",
         )
+
+
+def listed(errors: Sequence[Diagnostic]) -> str:
+    """The first of these errors, a line each, and how many more there are."""
+    shown = "".join(f"\n{error}" for error in errors[:_LISTED_ERRORS])
+    more = len(errors) - _LISTED_ERRORS
+    return shown + (f"\nand {more} more errors" if more > 0 else "")

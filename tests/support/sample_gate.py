@@ -4,7 +4,7 @@ behind code generation, which must not depend on what a policy makes of the temp
 from __future__ import annotations
 
 from wardgate.compiler.codegen.unit import TranslationUnit
-from wardgate.runtime.layout.manifest import Manifest, MapUse, ProgramUse, Table
+from wardgate.runtime.layout.manifest import FORMAT_VERSION, Manifest, MapUse, ProgramUse, Table
 
 SHARED = "# shared\ngroups:\n  group:admins: [alice]\npolicies: {}\n"
 OFFICE = "version: 1\npolicies:\n  alice:\n    allow: ['10.0.0.0/8 22/tcp']\n"
@@ -74,12 +74,13 @@ UNIT = TranslationUnit(
 TABLES = {".rodata.t_narrow": bytes(range(128)), ".rodata.t_wide": bytes(range(64))}
 
 MANIFEST = Manifest(
-    format=1,
+    format=FORMAT_VERSION,
     wardgate="0",
     digest="",
     files=(),
     tunnel=("10.9.0.0/16",),
-    tunnel_index=None,
+    tunnel4=None,
+    tunnel6=None,
     classes=2,
     default_class=1,
     subjects={"alice": 1},
