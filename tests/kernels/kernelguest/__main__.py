@@ -8,11 +8,12 @@ import time
 import traceback
 from pathlib import Path
 
-from kernelguest import attaching, demonstration, engines, loading, probes, traffic
+from kernelguest import attaching, demonstration, engines, limits, loading, probes, traffic
 
 PARTS = {
     "probes": probes.observe,
     "loading": loading.observe,
+    "limits": limits.observe,
     "attaching": attaching.observe,
     "traffic tc": lambda folder: traffic.observe(folder, "tc"),
     "traffic xdp": lambda folder: traffic.observe(folder, "xdp"),
