@@ -41,17 +41,25 @@ INLINE u32 destination4(u64 address)
 }
 #endif
 #if V4_SEARCH
-/* How many of three boundaries, `stride` apart and in order, an address has reached. One comparison for the
- * end of the table does for all three. */
-INLINE u64 reached4(u64 address, u64 position, u64 stride)
+#if V4_STEPS
+INLINE u64 reached4(u64 address, u64 position)
+{
+	return not_negative(address - t_route4_keys[position]);
+}
+
+/* How many of `count` boundaries, `stride` apart and in order, an address has reached. What takes time is to
+ * wait for a boundary to be loaded, so three are loaded at once, and two halving steps become one. */
+INLINE u64 reached_of4(u64 address, u64 position, u64 stride, u64 count)
 {
 	asm("" : "+r"(position));
-	if (position >= sizeof(t_route4_keys) / sizeof(t_route4_keys[0]) - 3 * stride)
+	if (position >= sizeof(t_route4_keys) / sizeof(t_route4_keys[0]) - count * stride)
 		return 0;
-	return not_negative(address - t_route4_keys[position + stride]) +
-	       not_negative(address - t_route4_keys[position + 2 * stride]) +
-	       not_negative(address - t_route4_keys[position + 3 * stride]);
+	if (count == 1)
+		return reached4(address, position + stride);
+	return reached4(address, position + stride) + reached4(address, position + 2 * stride) +
+	       reached4(address, position + 3 * stride);
 }
+#endif
 
 INLINE u32 destination4(u64 address)
 {
@@ -62,12 +70,10 @@ INLINE u32 destination4(u64 address)
 #endif
 #if V4_STEPS
 	if (ROUTE4_STEPS & 1)
-		position += not_negative(address - LOAD(t_route4_keys, position + (1 << (ROUTE4_STEPS - 1))))
-			    << (ROUTE4_STEPS - 1);
-	/* Two halving steps in one: what takes time is to wait for a boundary, and three come at once. */
+		position += reached_of4(address, position, 1 << (ROUTE4_STEPS - 1), 1) << (ROUTE4_STEPS - 1);
 #pragma clang loop unroll(full)
 	for (u64 shift = ROUTE4_STEPS & ~1; shift; shift -= 2)
-		position += reached4(address, position, 1 << (shift - 2)) << (shift - 2);
+		position += reached_of4(address, position, 1 << (shift - 2), 3) << (shift - 2);
 #endif
 	return LOAD(t_route4_class, position);
 }
@@ -77,6 +83,23 @@ INLINE u32 destination4(u64 address)
 INLINE u64 less(u64 a, u64 b, u64 borrow)
 {
 	return (~a & b) | (~(a ^ b) & (a - b - borrow));
+}
+
+/* 1 if an address has reached the boundary at `position`. */
+INLINE u64 reached6(u64 high, u64 low, u64 position)
+{
+	u64 boundary = LOAD(t_route6_high, position);
+	u64 below = 0;
+#if V6_LOW
+
+	below = less(low, LOAD(t_route6_low, position), 0) >> 63;
+#endif
+#if V6_SHARED
+	/* Both begin with the same bit, so that their difference has its sign. */
+	return not_negative(high - boundary - below);
+#else
+	return not_negative(less(high, boundary, below));
+#endif
 }
 #endif
 #if V6
@@ -98,20 +121,8 @@ INLINE u32 destination6(u64 high, u64 low)
 #endif
 #if V6_SEARCH
 #pragma clang loop unroll(full)
-	for (u64 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1) {
-		u64 boundary = LOAD(t_route6_high, position + step);
-		u64 below = 0;
-#if V6_LOW
-
-		below = less(low, LOAD(t_route6_low, position + step), 0) >> 63;
-#endif
-#if V6_SHARED
-		/* Both begin with the same bit, so that their difference has its sign. */
-		position += step * not_negative(high - boundary - below);
-#else
-		position += step * not_negative(less(high, boundary, below));
-#endif
-	}
+	for (u64 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1)
+		position += step * reached6(high, low, position + step);
 #endif
 	return LOAD(t_route6_class, position);
 }
