@@ -28,8 +28,8 @@ struct {
 	u32 *key; u32 *value;
 } addresses SEC(".maps");
 
-const volatile u16 t_narrow[64] SEC(".rodata.t_narrow");
-const volatile u32 t_wide[16] SEC(".rodata.t_wide");
+const volatile u16 t_narrow[64] SEC(".bss.ro.t_narrow");
+const volatile u32 t_wide[16] SEC(".bss.ro.t_wide");
 const volatile struct { u32 link_header, trace, generation, reserved; } config SEC(".rodata.config");
 char _license[] SEC("license") = "Dual MIT/GPL";
 
