@@ -40,7 +40,7 @@ COLD u32 consider(struct outcome *o, const struct subject *s, const struct view 
 {
 	struct flow_words words;
 	struct processor *cpu = this_cpu();
-	struct flow *flow = NULL;
+	u64 now = 0;
 	u32 row, service, reason;
 	u64 found;
 
@@ -51,8 +51,8 @@ COLD u32 consider(struct outcome *o, const struct subject *s, const struct view 
 	flow_words_of(&words, v, inbound ? TO_DEVICE : FROM_DEVICE);
 	if (!initiates) {
 		if (v->kind & REPLIES_BY_FLOW) {
-			flow = flow_of_reply(&words, s->slot, v->protocol, clock(cpu));
-			if (!flow)
+			now = clock(cpu);
+			if (!flow_known(words.remote[0], words.remote[1], words.rest, s->slot, now))
 				return REASON_NO_FLOW;
 		} else if (!(v->kind & REPLIES_BY_POLICY)) {
 			return v->kind & UNKNOWN_PORTS ? REASON_FRAGMENT : REASON_NO_FLOW;
@@ -82,9 +82,9 @@ COLD u32 consider(struct outcome *o, const struct subject *s, const struct view 
 		reason = REASON_DENY_RULE;
 	else
 		reason = v->kind & UNKNOWN_PORTS ? REASON_FRAGMENT : REASON_NO_RULE;
-	if (reason == REASON_PASS && flow)
-		flow_seen(flow, clock(cpu));
-	if (reason == REASON_PASS && initiates && (v->kind & OPENS_FLOW))
-		flow_open(&words, s->slot, clock(cpu));
+	if (initiates && (v->kind & OPENS_FLOW))
+		now = clock(cpu);
+	if (reason == REASON_PASS && now)
+		flow_keep(words.remote[0], words.remote[1], words.rest, s->slot, now);
 	return reason;
 }

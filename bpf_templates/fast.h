@@ -76,17 +76,23 @@ INLINE int fast_flow(const struct fast *f, u32 direction, struct processor *cpu)
 		.rest = flow_rest(FROM_DEVICE, PROTOCOL_UDP, fast_remote_port(f, direction),
 				  fast_device_port(f, direction)),
 	};
+	u64 places = flow_places(&words);
 	u64 now = clock(cpu);
-	struct flow *flow;
+	struct flow *flow = flow_at(&words, f->owner, places);
 
 	if (direction == FROM_DEVICE) {
-		flow_open(&words, f->owner, now);
+		if (flow)
+			flow_seen(flow, now);
+		else
+			flow_keep(words.remote[0], words.remote[1], words.rest, f->owner, now);
 		return 1;
 	}
-	flow = flow_of_reply(&words, f->owner, PROTOCOL_UDP, now);
-	if (flow)
-		flow_seen(flow, now);
-	return flow != NULL;
+	if (!flow)
+		flow = flow_at(&words, f->owner, places >> 32);
+	if (!flow || !flow_alive(flow, words.rest, now))
+		return 0;
+	flow_seen(flow, now);
+	return 1;
 }
 
 /* The decision of a packet whose bucket is known, 0: it may not pass here; if it may, it is counted. */

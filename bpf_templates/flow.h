@@ -59,16 +59,11 @@ INLINE int flow_is(const struct flow *flow, const struct flow_words *words)
 	return stored[1] == words->remote[0] && stored[2] == words->remote[1] && stored[3] == words->rest;
 }
 
-INLINE struct flow *flow_find(const struct flow_words *words, u32 slot)
+INLINE struct flow *flow_at(const struct flow_words *words, u32 slot, u32 place)
 {
-	u64 places = flow_places(words);
-	struct flow_key key = { .slot = slot, .place = places };
+	struct flow_key key = { .slot = slot, .place = place };
 	struct flow *flow = bpf_map_lookup_elem(&flows, &key);
 
-	if (flow && flow_is(flow, words))
-		return flow;
-	key.place = places >> 32;
-	flow = bpf_map_lookup_elem(&flows, &key);
 	return flow && flow_is(flow, words) ? flow : NULL;
 }
 
@@ -78,48 +73,50 @@ INLINE void flow_seen(struct flow *flow, u64 now)
 		WRITE_ONCE(flow->last_seen, now);
 }
 
-/* The flow that a reply belongs to, if it is alive. */
-INLINE struct flow *flow_of_reply(const struct flow_words *words, u32 slot, u32 protocol, u64 now)
+INLINE int flow_alive(const struct flow *flow, u64 rest, u64 now)
 {
-	struct flow *flow = flow_find(words, slot);
-
-	if (!flow || (s64)(now - READ_ONCE(flow->last_seen)) > (s64)flow_lifetime(protocol))
-		return NULL;
-	return flow;
+	return (s64)(now - READ_ONCE(flow->last_seen)) <= (s64)flow_lifetime(rest >> 32 & 255);
 }
 
-/* A flow that is not known yet takes the place that is free, or else the one that was quiet for longer. */
-COLD int flow_insert(u64 remote_high, u64 remote_low, u64 rest, u32 slot, u64 now)
+/* Whether a reply's flow is known and alive. All are numbers, so that callers need no memory for them. */
+COLD int flow_known(u64 remote_high, u64 remote_low, u64 rest, u32 slot, u64 now)
 {
 	struct flow_words words = { .remote = { remote_high, remote_low }, .rest = rest };
-	struct flow_key first_key = { .slot = slot };
-	struct flow_key second_key = { .slot = slot };
-	struct flow_key *chosen = &first_key;
+	u64 places = flow_places(&words);
+	struct flow *flow = flow_at(&words, slot, places);
+
+	if (!flow)
+		flow = flow_at(&words, slot, places >> 32);
+	return flow && flow_alive(flow, rest, now);
+}
+
+/* Note that a flow is in use. One that is not known yet takes the place that is free, or else the one whose
+ * flow was quiet for longer. */
+COLD int flow_keep(u64 remote_high, u64 remote_low, u64 rest, u32 slot, u64 now)
+{
+	struct flow_words words = { .remote = { remote_high, remote_low }, .rest = rest };
+	struct flow_key key = { .slot = slot };
 	struct flow fresh = { .last_seen = now };
 	struct flow *first, *second;
 	u64 places = flow_places(&words);
 
-	first_key.place = places;
-	second_key.place = places >> 32;
-	first = bpf_map_lookup_elem(&flows, &first_key);
-	if (first) {
-		second = bpf_map_lookup_elem(&flows, &second_key);
-		if (!second || (s64)(first->last_seen - second->last_seen) > 0)
-			chosen = &second_key;
+	key.place = places >> 32;
+	second = bpf_map_lookup_elem(&flows, &key);
+	if (second && flow_is(second, &words)) {
+		flow_seen(second, now);
+		return 0;
 	}
+	key.place = places;
+	first = bpf_map_lookup_elem(&flows, &key);
+	if (first && flow_is(first, &words)) {
+		flow_seen(first, now);
+		return 0;
+	}
+	if (first && (!second || (s64)(first->last_seen - second->last_seen) > 0))
+		key.place = places >> 32;
 	((u64 *)&fresh)[1] = remote_high;
 	((u64 *)&fresh)[2] = remote_low;
 	((u64 *)&fresh)[3] = rest;
-	bpf_map_update_elem(&flows, chosen, &fresh, BPF_ANY);
+	bpf_map_update_elem(&flows, &key, &fresh, BPF_ANY);
 	return 0;
-}
-
-INLINE void flow_open(const struct flow_words *words, u32 slot, u64 now)
-{
-	struct flow *flow = flow_find(words, slot);
-
-	if (flow)
-		flow_seen(flow, now);
-	else
-		flow_insert(words->remote[0], words->remote[1], words->rest, slot, now);
 }
