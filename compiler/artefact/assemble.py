@@ -25,6 +25,7 @@ from wardgate.compiler.artefact.elf import (
     write_object,
 )
 from wardgate.compiler.artefact.errors import unfit
+from wardgate.compiler.codegen.unit import PLACEHOLDER_PREFIX
 from wardgate.runtime.layout.manifest import Manifest
 from wardgate.runtime.layout.maps import (
     CONFIG_SECTION,
@@ -49,20 +50,23 @@ _ORDER: Final = ("license", ".maps", CONFIG_SECTION, ".rodata", ".BTF", ".BTF.ex
 _BTF_SECTIONS: Final = (".BTF", ".BTF.ext")
 
 
-def assemble(obj: bytes, tables: Mapping[str, bytes], manifest: Manifest) -> bytes:
+def assemble(
+    obj: bytes, tables: Mapping[str, bytes], manifest: Manifest, described: bytes | None = None
+) -> bytes:
     """The artefact.
 
-    `obj`: a relocatable object of a backend, with BTF, and with each table declared in a section of
-    its own (`.rodata.t_NAME`, one symbol `t_NAME`) and zero. `tables`: section to content, exactly the
-    declared ones in exactly the declared size. ArtefactError where these and `manifest` do not agree,
-    or the object has something that an artefact may not have (writable data, undefined symbols,
-    absolute paths).
+    `obj`: a relocatable object of a backend, with BTF, and with each table declared in a section of its
+    own (PLACEHOLDER_PREFIX and its name, one symbol `t_NAME`). `tables`: section (of the artefact) to
+    content, exactly the declared ones in exactly the declared size. `described`: the bytes of `manifest`
+    where they are at hand. ArtefactError where these do not agree, or the object has something that an
+    artefact may not have (writable data, undefined symbols, absolute paths).
     """
-    given = read_object(obj)
+    given = _with_places(read_object(obj))
     kept = [
         section
         for section in given.sections
-        if not section.name.startswith(_DROPPED) and (section.data or section.kind == SectionKind.NOBITS)
+        if not section.name.startswith(_DROPPED)
+        and (section.data or section.zeros or section.name.startswith(TABLE_SECTION_PREFIX))
     ]
     for section in kept:
         _check_section(section)
@@ -76,14 +80,48 @@ def assemble(obj: bytes, tables: Mapping[str, bytes], manifest: Manifest) -> byt
     _check_declarations(given.symbols, manifest)
     sections = [_finished(section, by_name, tables) for section in kept]
     _check_paths(sections, given.symbols)
-    sections.append(_plain(MANIFEST_SECTION, manifest.to_json()))
+    sections.append(_plain(MANIFEST_SECTION, manifest.to_json() if described is None else described))
     sections.append(_plain(SIGNATURE_SECTION, bytes(SIGNATURE_BYTES)))
     sections.sort(key=_rank)
     return write_object(ElfObject(tuple(sections), _kept_symbols(sections, given.symbols)))
 
 
+def _with_places(given: ElfObject) -> ElfObject:
+    """The object with the sections of its tables as an artefact names them."""
+    names = {
+        section.name: TABLE_SECTION_PREFIX + section.name.removeprefix(PLACEHOLDER_PREFIX)
+        for section in given.sections
+        if section.name.startswith(PLACEHOLDER_PREFIX)
+    }
+    symbols = {
+        symbol: replace(symbol, section=names[symbol.section])
+        for symbol in given.symbols
+        if symbol.section in names
+    }
+    sections = []
+    for section in given.sections:
+        if section.name.startswith(TABLE_SECTION_PREFIX):
+            raise unfit(section.name, f"a table is declared in a section {PLACEHOLDER_PREFIX}NAME")
+        relocations = tuple(
+            replace(relocation, symbol=symbols[relocation.symbol])
+            if relocation.symbol in symbols
+            else relocation
+            for relocation in section.relocations
+        )
+        data = section.data
+        if section.name == ".BTF":
+            data = btf.rename_sections(data, names)
+        name = names.get(section.name, section.name)
+        sections.append(replace(section, name=name, data=data, relocations=relocations))
+    return ElfObject(tuple(sections), tuple(symbols.get(symbol, symbol) for symbol in given.symbols))
+
+
 def _check_section(section: Section) -> None:
     name = section.name
+    if name.startswith(TABLE_SECTION_PREFIX):
+        if section.kind != SectionKind.NOBITS or section.relocations:
+            raise unfit(name, "the object already has content for this table")
+        return
     if section.kind != SectionKind.PROGBITS:
         raise unfit(name, f"sections of type {section.kind} have no place in an artefact")
     if section.flags & SectionFlag.EXEC:
@@ -122,15 +160,13 @@ def _check_tables(
         if symbol.section in symbols_of and symbol.kind == SymbolKind.OBJECT:
             symbols_of[symbol.section].append(symbol)
     for name in sorted(declared):
-        room, content = sections[name].data, tables[name]
-        if not len(room) == len(content) == described[name]:
+        room, content = sections[name].zeros, tables[name]
+        if not room == len(content) == described[name]:
             raise unfit(
                 name,
-                f"{len(room)} bytes declared, {len(content)} given, {described[name]} in the manifest",
+                f"{room} bytes declared, {len(content)} given, {described[name]} in the manifest",
             )
-        if any(room):
-            raise unfit(name, "the object already has content for this table")
-        wanted = [(name.removeprefix(".rodata."), 0, len(room))]
+        wanted = [(name.removeprefix(".rodata."), 0, room)]
         if [(symbol.name, symbol.value, symbol.size) for symbol in symbols_of[name]] != wanted:
             raise unfit(name, f"the section is not one variable {wanted[0][0]!r}")
 
@@ -157,11 +193,13 @@ def _finished(section: Section, by_name: Mapping[str, Section], tables: Mapping[
     if section.flags & SectionFlag.EXEC:
         return replace(section, align=_CODE_ALIGNMENT)
     if name in tables:
-        return replace(section, data=tables[name], align=TABLE_ALIGNMENT)
+        kind, flags = SectionKind.PROGBITS, SectionFlag.ALLOC
+        return Section(name, kind, flags, TABLE_ALIGNMENT, tables[name])
     if name in _BTF_SECTIONS:
         data = btf.relocate(name, section.data, section.relocations)
         if name == ".BTF":
-            data = btf.fill_section_sizes(data, {other: len(found.data) for other, found in by_name.items()})
+            sizes = {other: len(found.data) or found.zeros for other, found in by_name.items()}
+            data = btf.fill_section_sizes(data, sizes)
         return replace(section, data=data, align=8, relocations=())
     return section
 

@@ -55,6 +55,20 @@ def fill_section_sizes(btf: bytes, sizes: Mapping[str, int]) -> bytes:
     return bytes(result)
 
 
+def rename_sections(btf: bytes, names: Mapping[str, str]) -> bytes:
+    """`.BTF` with other names for the sections that DATASECs are about: old to new, of the same length."""
+    result = bytearray(btf)
+    _, _, _, header, _, _, strings, _ = _HEADER.unpack_from(btf)
+    for offset, name, kind in _types(btf):
+        if kind == _DATASEC and name in names:
+            (at,) = struct.unpack_from("<I", btf, offset)
+            old, new = name.encode(), names[name].encode()
+            if len(new) != len(old):
+                raise ValueError(f"{name!r} and {names[name]!r} are not of the same length")
+            result[header + strings + at : header + strings + at + len(new)] = new
+    return bytes(result)
+
+
 def source_names(btf: bytes, btf_ext: bytes) -> set[str]:
     """The file names that the line information of `.BTF.ext` refers to."""
     if len(btf_ext) < _EXT_HEADER.size:

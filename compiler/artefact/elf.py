@@ -87,7 +87,8 @@ class Relocation:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section and what relocates it. `data` is empty for one of zeros that the file does not hold."""
+    """A section and what relocates it. Of one of zeros that the file does not hold, `data` is empty, and
+    `zeros` is how many."""
 
     name: str
     kind: int
@@ -95,6 +96,7 @@ class Section:
     align: int
     data: bytes
     relocations: tuple[Relocation, ...] = ()
+    zeros: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class _Header:
     info: int
     align: int
     data: bytes
+    zeros: int
 
 
 def read_object(data: bytes) -> ElfObject:
@@ -138,6 +141,7 @@ def read_object(data: bytes) -> ElfObject:
             max(header.align, 1),
             header.data,
             relocations.get(index, ()),
+            header.zeros,
         )
         for index, header in enumerate(headers)
         if header.kind not in tables
@@ -177,8 +181,17 @@ def _read_headers(data: bytes) -> list[_Header]:
         raise unreadable("the object", "it has no table of section names")
     names = contents[names_index]
     return [
-        _Header(_string(names, name), section_kind, flags, link, info, align, content)
-        for (name, section_kind, flags, _, _, _, link, info, align, _), content in zip(
+        _Header(
+            _string(names, name),
+            section_kind,
+            flags,
+            link,
+            info,
+            align,
+            content,
+            size if section_kind == SectionKind.NOBITS else 0,
+        )
+        for (name, section_kind, flags, _, _, size, link, info, align, _), content in zip(
             raw, contents, strict=True
         )
     ]
@@ -237,45 +250,51 @@ def write_object(content: ElfObject) -> bytes:
     """
     symbols = [*(s for s in content.symbols if s.is_local), *(s for s in content.symbols if not s.is_local)]
     positions = {symbol: index for index, symbol in enumerate(symbols, 1)}
-    written: list[tuple[str, int, int, int, int, int, int, bytes]] = []
+    written: list[tuple[str, int, int, int, int, int, int, bytes, int]] = []
     numbers: dict[str, int] = {}
     # What the table of symbols is linked by is known only once all sections are numbered.
     symtab_index = 1 + len(content.sections) + sum(bool(section.relocations) for section in content.sections)
     for section in content.sections:
         numbers[section.name] = len(written) + 1
-        written.append((section.name, section.kind, section.flags, 0, 0, section.align, 0, section.data))
+        written.append(
+            (section.name, section.kind, section.flags, 0, 0, section.align, 0, section.data, section.zeros)
+        )
         if section.relocations:
             data = b"".join(
                 _RELOCATION.pack(r.offset, positions[r.symbol] << 32 | r.kind) for r in section.relocations
             )
             written.append(
                 (f".rel{section.name}", SectionKind.REL, SectionFlag.INFO_LINK, symtab_index,
-                 numbers[section.name], 8, _RELOCATION.size, data)
+                 numbers[section.name], 8, _RELOCATION.size, data, 0)
             )  # fmt: skip
     strings, string_offsets = _string_table(symbol.name for symbol in symbols)
     table = bytes(_SYMBOL.size) + b"".join(_symbol_entry(s, string_offsets, numbers) for s in symbols)
     first_global = 1 + sum(symbol.is_local for symbol in symbols)
-    written.append((".symtab", SectionKind.SYMTAB, 0, symtab_index + 1, first_global, 8, _SYMBOL.size, table))
-    written.append((".strtab", SectionKind.STRTAB, 0, 0, 0, 1, 0, strings))
+    written.append(
+        (".symtab", SectionKind.SYMTAB, 0, symtab_index + 1, first_global, 8, _SYMBOL.size, table, 0)
+    )
+    written.append((".strtab", SectionKind.STRTAB, 0, 0, 0, 1, 0, strings, 0))
     names, name_offsets = _string_table([*(entry[0] for entry in written), ".shstrtab"])
-    written.append((".shstrtab", SectionKind.STRTAB, 0, 0, 0, 1, 0, names))
+    written.append((".shstrtab", SectionKind.STRTAB, 0, 0, 0, 1, 0, names, 0))
 
-    body = bytearray(_HEADER.size)
+    # Parts that are joined once, since tables can be large.
+    parts: list[bytes] = []
+    end = _HEADER.size
     headers = [bytes(_SECTION.size)]
-    for name, kind, flags, link, info, align, entry_size, data in written:
-        body += bytes(-len(body) % align)
+    for name, kind, flags, link, info, align, entry_size, data, zeros in written:
+        padding = -end % align
+        start, size = end + padding, len(data) or zeros
         headers.append(
-            _SECTION.pack(
-                name_offsets[name], kind, flags, 0, len(body), len(data), link, info, align, entry_size
-            )
+            _SECTION.pack(name_offsets[name], kind, flags, 0, start, size, link, info, align, entry_size)
         )
-        body += data
-    body += bytes(-len(body) % _FILE_ALIGNMENT)
-    _HEADER.pack_into(
-        body, 0, _IDENT, _ET_REL, _EM_BPF, _EV_CURRENT, 0, 0, len(body), 0,
+        parts += (bytes(padding), data)
+        end = start + len(data)
+    parts.append(bytes(-end % _FILE_ALIGNMENT))
+    header = _HEADER.pack(
+        _IDENT, _ET_REL, _EM_BPF, _EV_CURRENT, 0, 0, end + len(parts[-1]), 0,
         _HEADER.size, 0, 0, _SECTION.size, len(headers), len(headers) - 1,
     )  # fmt: skip
-    return bytes(body) + b"".join(headers)
+    return b"".join((header, *parts, *headers))
 
 
 def _symbol_entry(symbol: Symbol, names: Mapping[str, int], sections: Mapping[str, int]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
+from wardgate.compiler.codegen.unit import PLACEHOLDER_PREFIX
 from wardgate.compiler.lowering.patterns import VERDICT_BITS
 from wardgate.compiler.lowering.tables import TableData
 from wardgate.runtime.layout import codes, records
@@ -86,7 +87,8 @@ def table_declarations(tables: Iterable[TableData]) -> str:
         count = len(data.values)
         kind = f"u{8 * data.element}"
         parts.append(f"/* {data.doc} */\n")
-        parts.append(f'const volatile {kind} {data.symbol}[{count}] SEC("{data.section}");\n\n')
+        section = f"{PLACEHOLDER_PREFIX}{data.name}"
+        parts.append(f'const volatile {kind} {data.symbol}[{count}] SEC("{section}");\n\n')
     return "".join(parts)
 
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+PLACEHOLDER_PREFIX: Final = ".bss.ro.t_"
+"""Where a program declares its tables, each in a section of its own: an object file does not hold what is in
+a section whose name begins with `.bss.`, so that compilers need not write, nor this process read, the zeros
+that tables are until their content is put in. As long as TABLE_SECTION_PREFIX, which it becomes then."""
 
 
 @dataclass(frozen=True, slots=True)

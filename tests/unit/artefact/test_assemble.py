@@ -26,10 +26,11 @@ from wardgate.compiler.artefact import (
     read_object,
     read_sections,
 )
-from wardgate.compiler.artefact.elf import write_object
+from wardgate.compiler.artefact.elf import SectionKind, write_object
 from wardgate.compiler.backend import build_object
-from wardgate.compiler.codegen.unit import TranslationUnit
+from wardgate.compiler.codegen.unit import PLACEHOLDER_PREFIX, TranslationUnit
 from wardgate.runtime.layout.manifest import Manifest, MapUse, ProgramUse, Table
+from wardgate.runtime.layout.maps import TABLE_SECTION_PREFIX
 
 
 def test_sections_and_their_order(artefact: bytes) -> None:
@@ -64,7 +65,12 @@ def test_relocations_still_name_what_they_named(artefact: bytes, built: bytes) -
     def named(data: bytes) -> dict[str, list[tuple[int, int, str, str]]]:
         return {
             section.name: [
-                (r.offset, r.kind, r.symbol.name or r.symbol.section, r.symbol.section)
+                (
+                    r.offset,
+                    r.kind,
+                    r.symbol.name or r.symbol.section,
+                    r.symbol.section.replace(PLACEHOLDER_PREFIX, TABLE_SECTION_PREFIX),
+                )
                 for r in section.relocations
             ]
             for section in read_object(data).sections
@@ -96,6 +102,18 @@ def test_types_of_data_are_complete(artefact: bytes) -> None:
     sections = read_sections(artefact)
     sizes = {name: len(content) for name, content in sections.items()}
     assert btf.fill_section_sizes(sections[".BTF"], sizes) == sections[".BTF"]
+
+
+def test_nothing_is_left_of_the_names_that_tables_are_declared_by(artefact: bytes) -> None:
+    assert len(PLACEHOLDER_PREFIX) == len(TABLE_SECTION_PREFIX)
+    assert PLACEHOLDER_PREFIX.encode() not in artefact
+    sections = read_sections(artefact)
+    for name in TABLES:
+        assert b"\0" + name.encode() + b"\0" in sections[".BTF"]
+
+
+def test_a_description_at_hand_is_taken(built: bytes, artefact: bytes) -> None:
+    assert assemble(built, TABLES, MANIFEST, MANIFEST.to_json()) == artefact
 
 
 def test_signing_would_move_nothing(artefact: bytes) -> None:
@@ -175,8 +193,9 @@ def test_the_manifest_must_fit(built: bytes, change: dict[str, object], cause: s
         ('int writable SEC(".rodata.w") = 3; int use(void) { return writable; }', "declared const"),
         ("int use(void); const volatile void *const p SEC(\".rodata.p\") = use; int use(void) { return 1; }",
          "cannot hold addresses"),
-        ('const volatile int t_more SEC(".rodata.t_wide") = 0;', "not one variable|bytes declared"),
-        ('const volatile int t_more SEC(".rodata.t_more") = 5;', "without content"),
+        ('const volatile int t_more SEC(".bss.ro.t_wide") = 0;', "not one variable|bytes declared"),
+        ('const volatile int t_more SEC(".bss.ro.t_more") = 0;', "without content"),
+        ('const volatile int t_more SEC(".rodata.t_more") = 0;', "is declared in a section .bss.ro.t_NAME"),
     ],
 )  # fmt: skip
 def test_programs_with_what_has_no_place(addition: str, cause: str) -> None:
@@ -184,9 +203,13 @@ def test_programs_with_what_has_no_place(addition: str, cause: str) -> None:
     refused(build_object(unit).data, cause)
 
 
-def test_a_table_that_has_content_already() -> None:
-    text = TEXT.replace('t_wide[16] SEC(".rodata.t_wide")', 't_wide[16] SEC(".rodata.t_wide") = {1}')
-    refused(build_object(TranslationUnit("gate.c", text, UNIT.sources)).data, "already has content")
+def test_a_table_that_has_content_already(built: bytes) -> None:
+    def change(section: Section) -> Section:
+        if section.name != ".bss.ro.t_wide":
+            return section
+        return replace(section, kind=SectionKind.PROGBITS, data=bytes(64), zeros=0)
+
+    refused(edited(built, change), "already has content")
 
 
 def test_an_absolute_path_is_refused() -> None:

@@ -50,6 +50,16 @@ def test_sizes_are_filled_in_behind_types_of_every_kind() -> None:
     assert filled == bytes(expected)
 
 
+def test_sections_get_other_names_where_they_are_named() -> None:
+    types = datasec(1) + EVERY_KIND + datasec(7)
+    renamed = btf.rename_sections(blob(types), {".data": ".bass", ".text": ".bits"})
+    assert renamed == blob(types, b"\0.maps\0.bass\0")
+    # Of a variable that is called so, nothing changes.
+    assert btf.rename_sections(blob(EVERY_KIND), {".maps": ".bits"}) == blob(EVERY_KIND)
+    with pytest.raises(ValueError, match="not of the same length"):
+        btf.rename_sections(blob(types), {".data": ".rodata"})
+
+
 def test_a_described_section_must_be_there() -> None:
     with pytest.raises(ArtefactError, match=r"'\.data', which the object does not have"):
         btf.fill_section_sizes(blob(datasec(7)), {".maps": 8})
