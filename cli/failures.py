@@ -127,6 +127,9 @@ def _of_compiler(error: Exception) -> Failure | None:
         return _plain(
             SYSTEM_REFUSED, f"cannot {error.operation} {error.subject}:{gap}{error.cause}", error.remedy
         )
+    costs = sys.modules.get("wardgate.compiler.costs.errors")
+    if costs and isinstance(error, costs.BudgetError):
+        return _of_budget(error)
     interpreter = sys.modules.get("wardgate.compiler.vm.errors")
     if interpreter and isinstance(error, interpreter.VmError):
         return _plain(SYSTEM_REFUSED, f"cannot interpret the artefact: {error}", "compile the policy again")
@@ -135,6 +138,20 @@ def _of_compiler(error: Exception) -> Failure | None:
         message, _, remedy = str(error).partition("; ")
         return _plain(SYSTEM_REFUSED, message, remedy)
     return None
+
+
+def _of_budget(error: Any) -> Failure:
+    """A policy that is too large: what takes the bytes, and where in the policy they come from."""
+    from wardgate.compiler.costs.sizes import size
+
+    message = f"cannot {error.operation} {error.subject}: {error.cause}"
+    taken = [f"{name} {size(count)}" for name, count in error.structures.items()]
+    lines = [f"wardgate: {message}", f"  of that: {', '.join(taken)}"]
+    if error.culprits:
+        lines.append("  what would go away, about, without")
+        lines += [f"    {one.position}: {one}: {size(one.bytes)}" for one in error.culprits]
+    lines.append(f"  help: {error.remedy}")
+    return Failure(POLICY_SAYS_NO, message, error.remedy, "\n".join(lines), error.to_json())
 
 
 def _of_runtime(error: Exception, verbose: bool) -> Failure | None:
@@ -153,5 +170,5 @@ def _of_runtime(error: Exception, verbose: bool) -> Failure | None:
 
 
 def _extra_for(package: str | None) -> str:
-    extra = "[compiler]" if package in ("llvmlite", "ziglang") else ""
+    extra = "[compiler]" if package in ("llvmlite", "numpy", "ziglang") else ""
     return f"pip install 'wardgate{extra}'"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from wardgate.cli import columns, options, outfile
+from wardgate.cli import certificate, columns, options, outfile, size
 from wardgate.cli.console import Console
 from wardgate.cli.failures import USAGE, CommandError
 from wardgate.cli.resolving import resolve_option
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from wardgate.compiler.lowering.lowered import Lowered
 
 _STDOUT = "-"
+
+
+def _as_size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else size.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
 
 
 @click.command("compile")
@@ -44,6 +51,10 @@ _STDOUT = "-"
     "--no-validate", is_flag=True,
     help="Do not prove that the artefact says what the policy means. Only to find a fault of the compiler.",
 )  # fmt: skip
+@click.option(
+    "--budget", metavar="SIZE", callback=_as_size,
+    help="Bytes that tables and tunnel indexes may take, such as 64MiB. Left out: as many as are worth it.",
+)  # fmt: skip
 @resolve_option
 @options.common
 @options.pass_console
@@ -55,15 +66,17 @@ def compile_command(
     clang: str | None,
     emit: str | None,
     no_validate: bool,
+    budget: int | None,
     resolver: Resolver,
 ) -> None:
     """Compile a policy into one ELF artefact.
 
     The same policy gives the same bytes, on any machine and from any folder. They are read back and
     compared with what the policy means, for every user, address and service, before they are written.
+    What the artefact will cost on a gate is said with it.
     """
     if emit:
-        _emit(console, policy, output, emit, backend, clang, resolver)
+        _emit(console, policy, output, emit, backend, clang, budget, resolver)
         return
     from wardgate.compiler import compile_policy
 
@@ -73,7 +86,12 @@ def compile_command(
         raise CommandError("an artefact is no text for a terminal or a JSON document", "name a file", USAGE)
     began = time.monotonic()
     artefact = compile_policy(
-        policy, backend=backend, clang=_clang(clang), resolver=resolver, validate=not no_validate
+        policy,
+        backend=backend,
+        clang=_clang(clang),
+        resolver=resolver,
+        validate=not no_validate,
+        budget=budget,
     )
     seconds = time.monotonic() - began
     _warn(console, artefact.warnings)
@@ -113,6 +131,7 @@ def _report(console: Console, artefact: Artefact, target: str, seconds: float) -
         "tables": sizes,
         "resolved": {name: list(addresses) for name, addresses in manifest.resolved.items()},
         "tools": dict(manifest.tools),
+        "certificate": asdict(manifest.certificate) if manifest.certificate else None,
         "validation": {**asdict(proved), "verdicts": proved.verdicts} if proved else None,
         "seconds": round(seconds, 3),
         "diagnostics": [diagnostic.to_json() for diagnostic in artefact.warnings],
@@ -125,6 +144,9 @@ def _report(console: Console, artefact: Artefact, target: str, seconds: float) -
         f"{len(manifest.rules)} rules,\n  {manifest.classes - 1} policy classes, {len(manifest.buckets)} "
         f"buckets; {seconds:.1f} s by {tools}"
     )
+    if manifest.certificate:
+        for line in certificate.lines(manifest.certificate):
+            console.note(f"  {line}")
     if proved is None:
         console.warn(_NOT_VALIDATED)
         return
@@ -142,6 +164,7 @@ def _emit(
     form: str,
     backend: Backend,
     clang: str | None,
+    budget: int | None,
     resolver: Resolver,
 ) -> None:
     from wardgate.compiler.backend import emit_asm, emit_ir

@@ -133,8 +133,8 @@ class PathCost:
 class MapCost:
     """Kernel memory of a map: `bytes` as the artefact declares it, without what each CPU or address adds.
 
-    `slot`: bytes, of these, for a device slot (a hash is rounded up to a power of two of them); `address`: for
-    each address that no index covers; `processor`: for each CPU that the kernel may have.
+    `slot`: bytes, of these, for a device slot (a hash is rounded up to a power of two of them); `address`:
+    for each address that no index covers; `processor`: for each CPU that the kernel may have.
     """
 
     name: str
@@ -150,8 +150,8 @@ class Certificate:
     """What the artefact costs, known before it is loaded (docs/costs.md).
 
     `table_bytes`: of the tables, in the artefact; `kernel_table_bytes`: of the kernel's memory for them;
-    `touched`: of what is looked at for segments that come evenly from all devices to all destinations, the
-    maps included; `slots`: the device slots that the maps' bytes are for. `largest_table`: its bytes;
+    `touched`: of what is looked at for segments that come evenly from so many `devices` to all destinations,
+    the maps included; `slots`: the device slots that the maps' bytes are for. `largest_table`: its bytes;
     `linux`: the least version that takes a table so large, None: any that takes an artefact.
     """
 
@@ -160,6 +160,7 @@ class Certificate:
     table_bytes: int
     kernel_table_bytes: int
     touched: int
+    devices: int
     slots: int
     maps: tuple[MapCost, ...]
     largest_table: int

@@ -1,0 +1,182 @@
+"""How long a decision is expected to take, by the loads that wait for one another and where they come from.
+
+A TCP segment that passes takes this way (bpf_templates/fast.h); what stands on one line waits for what is
+left of it, `|` for both sides:
+
+    device address -> owner -> policy class | remote address -> route -> destination class
+    both -> reach -> bucket -> its record | ports -> service class
+    both -> judge -> rule -> counters; with a session's deadline from the device's record
+
+*Hot* is a decision whose loads are all in the first cache. *Spread* is the mean of segments that come evenly
+from all devices to all destinations: caches then keep what is asked for most often a byte, so a large table
+makes the loads of other large tables dearer and those of small ones hardly (see `latency.behind`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from wardgate.compiler.costs.latency import LINE, behind, spread
+from wardgate.compiler.lowering.survey import Candidate, Structure, Survey
+
+OWNER_BYTES: Final = 8
+DEVICE_BYTES: Final = 32
+HITS_BYTES: Final = 16
+BUCKET_BYTES: Final = 8
+PROCESSOR_BYTES: Final = 1024
+HASH_ELEMENT_BYTES: Final = 96
+MOST_SERVICE_BYTES: Final = 4096
+"""What a device, rule or bucket adds to what decisions look at; a hash has an element and its bucket. Tables
+of services are larger than this where ports abound, but packets have few of them."""
+
+BASE_NS: Final = 6.0
+HASH_NS: Final = 12.0
+STEP4_NS: Final = 1.2
+STEP6_NS: Final = 3.0
+RANK_NS: Final = 4.0
+MAP_NS: Final = 0.6
+"""Work besides loads: parsing and counting; hashing a key; two halving steps of a search, which go together
+and load three keys at once, for IPv4, and for each half of an IPv6 address; counting the bits of a line;
+bounding the index of an array map."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Memory that a decision loads from: so many loads in a row (on the average), spread over `touched`
+    bytes, and `work` ns between them. `share`: of all decisions, those that need it."""
+
+    loads: float
+    touched: int
+    work: float = 0.0
+    share: float = 1.0
+
+    def ns(self, load: float) -> float:
+        """With loads of so many ns."""
+        return self.loads * load + self.work
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a prediction is for, apart from the plan: a gate with `devices`, each of its own user, whose
+    addresses are the first of the tunnel, and whose classes take `class_bytes` each; a policy that tells
+    `ports` apart, or asks for sessions (`mfa`)."""
+
+    devices: int
+    class_bytes: int
+    ports: bool
+    mfa: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """`hot` and `spread`: ns of a decision by IP version. `parts`: ns that each part takes, in the order
+    (hot, spread). `touched`: bytes of all parts together."""
+
+    hot: Mapping[int, float]
+    spread: Mapping[int, float]
+    parts: Mapping[str, tuple[float, float]]
+    touched: int
+
+    @property
+    def mean(self) -> float:
+        """One number: of hot and spread, of both IP versions, each as much."""
+        figures = [*self.hot.values(), *self.spread.values()]
+        return sum(figures) / max(len(figures), 1)
+
+
+def predict(chosen: Mapping[Structure, Candidate], survey: Survey, situation: Situation) -> Prediction:
+    """The prediction for a policy and the forms chosen for it."""
+    versions = [version for version, route in ((4, "route4"), (6, "route6")) if route in chosen]
+    parts = _parts(chosen, survey, situation, len(versions))
+    fastest = spread(1)
+    loads = _spread_loads(parts)
+    hot = {version: _decision(version, lambda name: parts[name].ns(fastest)) for version in versions}
+    even = {version: _decision(version, lambda name: parts[name].ns(loads[name])) for version in versions}
+    figures = {name: (part.ns(fastest), part.ns(loads[name])) for name, part in parts.items()}
+    return Prediction(hot, even, figures, sum(part.touched for part in parts.values()))
+
+
+def _parts(
+    chosen: Mapping[Structure, Candidate], survey: Survey, situation: Situation, versions: int
+) -> dict[str, Part]:
+    devices = situation.devices
+    buckets = survey.buckets * BUCKET_BYTES
+    rest = max(survey.constant_bytes - buckets, 0)
+    services = min(rest, MOST_SERVICE_BYTES)
+    found: dict[str, Part] = {
+        "classes": Part(1, devices * situation.class_bytes, MAP_NS),
+        "processor": Part(1, PROCESSOR_BYTES, MAP_NS),
+        "hits": Part(1, survey.rules * HITS_BYTES, MAP_NS),
+        "services": Part(2 if situation.ports else 1, services),
+        "buckets": Part(1, buckets),
+        "bucket_rules": Part(1, rest - services),
+        "devices": Part(1 if situation.mfa else 0, devices * DEVICE_BYTES if situation.mfa else 0, MAP_NS),
+    }
+    for structure, candidate in chosen.items():
+        share = 1.0 if structure in ("reach", "judge") else 1 / max(versions, 1)
+        found[structure] = part_of(candidate, devices, share)
+    for version in (4, 6):
+        if f"route{version}" in found and f"tunnel{version}" not in found:
+            found[f"tunnel{version}"] = _hash(devices, 1 / versions)
+    return found
+
+
+def part_of(candidate: Candidate, devices: int, share: float = 1.0) -> Part:
+    """What a candidate adds to a decision."""
+    if candidate.structure in ("tunnel4", "tunnel6"):
+        covered = min(candidate.parameter, devices)
+        hashed = _hash(devices - covered, share)
+        part = covered / devices
+        return Part(
+            part + (1 - part) * hashed.loads,
+            covered * OWNER_BYTES + hashed.touched,
+            part * MAP_NS + (1 - part) * hashed.work,
+            share,
+        )
+    if candidate.structure in ("route4", "route6"):
+        rounds = -(-candidate.steps // 2)
+        step = STEP4_NS if candidate.structure == "route4" else STEP6_NS
+        work = rounds * step * (2 if candidate.wide else 1)
+        return Part(candidate.loads - candidate.steps + rounds, candidate.touched, work, share)
+    work = RANK_NS if candidate.variant == "ranked" else 0.0
+    return Part(candidate.loads, candidate.touched, work, share)
+
+
+def loads_of(candidate: Candidate) -> int:
+    """Loads from a candidate's tables on the longest path, also those that do not wait for one another."""
+    if candidate.structure in ("tunnel4", "tunnel6"):
+        return 0
+    if candidate.variant == "ranked":
+        # The two words of a line come together.
+        return candidate.loads + 1
+    # Two halving steps of a search are one, with three loads at once; of each half of an IPv6 boundary.
+    odd, pairs = candidate.steps % 2, candidate.steps // 2
+    return candidate.loads - candidate.steps + (odd + 3 * pairs) * (2 if candidate.wide else 1)
+
+
+def _hash(devices: int, share: float) -> Part:
+    return Part(2, devices * HASH_ELEMENT_BYTES, HASH_NS, share)
+
+
+def _spread_loads(parts: Mapping[str, Part]) -> dict[str, float]:
+    """ns of a load of each part, where the parts compete for the caches."""
+
+    def coldness(name: str) -> tuple[float, str]:
+        part = parts[name]
+        return max(part.touched, LINE) / max(part.loads * part.share, 0.01), name
+
+    found, occupied = {}, 0
+    for name in sorted(parts, key=coldness):
+        found[name] = behind(occupied, parts[name].touched)
+        occupied += parts[name].touched
+    return found
+
+
+def _decision(version: int, ns: Callable[[str], float]) -> float:
+    user = ns(f"tunnel{version}") + ns("classes")
+    bucket = max(user, ns(f"route{version}")) + ns("reach") + ns("buckets")
+    rule = max(bucket, ns("services")) + ns("judge") + ns("bucket_rules")
+    # Nobody waits for what is stored in the counters.
+    return BASE_NS + max(rule, user + ns("devices"))

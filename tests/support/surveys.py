@@ -1,0 +1,79 @@
+"""Surveys of made-up policies, for tests of what is chosen from them."""
+
+from __future__ import annotations
+
+from wardgate.compiler.lowering.survey import Candidate, Structure, Survey
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+def candidate(
+    structure: Structure,
+    variant: str,
+    parameter: int = 0,
+    *,
+    loads: int = 1,
+    steps: int = 0,
+    size: int = KIB,
+    touched: int | None = None,
+    wide: bool = False,
+) -> Candidate:
+    """A candidate of which, unless it is said otherwise, all is touched."""
+    return Candidate(
+        structure, variant, parameter, loads, steps, size, size if touched is None else touched, wide
+    )
+
+
+def survey(*candidates: Candidate, rules: int = 100, classes: int = 10, constant: int = 4 * KIB) -> Survey:
+    """A survey that offers these."""
+    return Survey(
+        candidates=candidates,
+        classes=classes,
+        destinations=rules,
+        services=20,
+        buckets=rules,
+        rules=rules,
+        patterns=rules // 2,
+        inbound=False,
+        constant_bytes=constant,
+    )
+
+
+def tiny() -> Survey:
+    """Some rules: everything fits the first cache, whatever is chosen."""
+    return survey(
+        candidate("route4", "trie", loads=3, size=128 * KIB + 4 * KIB, touched=3 * KIB),
+        candidate("route4", "search", 0, loads=4, steps=3, size=96),
+        candidate("route4", "search", 16, loads=2, steps=0, size=128 * KIB, touched=64),
+        candidate("reach", "plain", size=200),
+        candidate("reach", "paged", loads=2, size=300),
+        candidate("judge", "plain", size=100),
+        candidate("judge", "paged", loads=2, size=300),
+        candidate("tunnel4", "hash", 0, loads=0, size=0),
+        candidate("tunnel4", "index", 256, size=2 * KIB),
+        rules=10,
+        constant=3 * KIB,
+    )
+
+
+def large() -> Survey:
+    """A thousand classes of users and tens of thousands of prefixes of both IP versions."""
+    return survey(
+        candidate("route4", "trie", loads=3, size=9 * MIB, touched=3 * MIB),
+        candidate("route4", "search", 0, loads=16, steps=15, size=240 * KIB),
+        candidate("route4", "search", 12, loads=10, steps=8, size=250 * KIB),
+        candidate("route4", "search", 16, loads=8, steps=6, size=370 * KIB),
+        candidate("route6", "search", 0, loads=14, steps=13, size=200 * KIB, wide=True),
+        candidate("route6", "search", 16, loads=9, steps=7, size=330 * KIB, wide=True),
+        candidate("reach", "plain", size=64 * MIB),
+        candidate("reach", "paged", loads=2, size=20 * MIB),
+        candidate("reach", "ranked", loads=4, size=3 * MIB),
+        candidate("judge", "plain", size=2 * MIB),
+        candidate("judge", "paged", loads=2, size=300 * KIB),
+        candidate("tunnel4", "hash", 0, loads=0, size=0),
+        candidate("tunnel4", "index", 65_536, size=512 * KIB),
+        candidate("tunnel4", "index", 1 << 20, size=8 * MIB),
+        rules=100_000,
+        classes=1_000,
+        constant=MIB,
+    )
