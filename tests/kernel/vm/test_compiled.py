@@ -124,6 +124,9 @@ def test_statistics_name_what_was_loaded(artefact: bytes) -> None:
     machine = Machine(Image.from_elf(artefact), layouts=layouts(artefact), observe=True)
     result = machine.run("exercise", frames(1)[0])
     assert machine.statistics.instructions == result.instructions == len(machine.trace)
+    assert machine.statistics.table_loads == {"weights": 32}
     assert machine.statistics.loads[".rodata.t_weights"] == 32
+    assert machine.statistics.calls["map_lookup_elem hash"] == 8
+    assert machine.statistics.map_lookups == {"hash": 8, "array": 8, "counters": 8}
     assert machine.statistics.loads["packet"] >= 32
     assert "map hash" in machine.statistics.loads or "map array" in machine.statistics.loads

@@ -11,19 +11,20 @@ from wardgate.compiler.explain.probe import EngineError
 from wardgate.compiler.explain.query import Query
 from wardgate.runtime.layout import maps, records
 from wardgate.runtime.layout.codes import Reason, Verdict
-from wardgate.runtime.layout.manifest import Bucket, Manifest, RuleSource, TunnelIndex
+from wardgate.runtime.layout.manifest import FORMAT_VERSION, Bucket, Manifest, RuleSource, TunnelIndex
 
 RULE = RuleSource(1, "mfa", "alice", inbound=False, file="p.yaml", line=4, column=7, text="lab")
 
 
 def manifest(**changes: Any) -> Manifest:
     values: dict[str, Any] = {
-        "format": 1,
+        "format": FORMAT_VERSION,
         "wardgate": "0",
         "digest": "",
         "files": (),
         "tunnel": ("10.9.0.0/16", "fd09::/64"),
-        "tunnel_index": TunnelIndex("10.9.0.0", 65_536),
+        "tunnel4": TunnelIndex("10.9.0.0", 65_536),
+        "tunnel6": None,
         "classes": 3,
         "default_class": 1,
         "subjects": {"alice": 2},
@@ -31,7 +32,7 @@ def manifest(**changes: Any) -> Manifest:
         "rules": (RULE,),
         "buckets": (Bucket(1, "10.1.0.0/16", inbound=False, rules=(1,)),),
         "tables": (),
-        "parameters": {},
+        "parameters": {"class_bits": 16},
         "maps": (),
         "programs": (),
         "features": (),
@@ -68,10 +69,13 @@ def test_outbound_probe() -> None:
     assert made.program == maps.PROGRAM_INGRESS
     assert (str(source), str(destination)) == ("10.9.0.1", "10.1.0.1")
     entries = {entry.layout.name: entry for entry in made.entries}
-    assert entries["addresses"].key == bytes(10) + b"\xff\xff\x0a\x09\x00\x01"
+    assert entries.keys() == {"tunnel4", "devices", "subject_class"}
+    assert entries["tunnel4"].key == (1).to_bytes(4, "little")
+    owner = records.OWNER.unpack(entries["tunnel4"].value)
+    assert owner == {"slot": probe.SLOT, "subject": probe.SUBJECT}
     assert records.DEVICE.unpack(entries["devices"].value)["deadline"] == 1000 + probe.SESSION_NS
-    assert entries["subject_class"].value == (2).to_bytes(4, "little")
-    assert entries["tunnel_index"].key == (1).to_bytes(4, "little")
+    assert entries["subject_class"].key == bytes(4)
+    assert entries["subject_class"].value == (2 << 16 * probe.SUBJECT).to_bytes(8, "little")
 
 
 def test_inbound_probe_of_a_stranger_without_session() -> None:
@@ -80,10 +84,10 @@ def test_inbound_probe_of_a_stranger_without_session() -> None:
     assert made.program == maps.PROGRAM_EGRESS
     assert [str(one) for one in packets.addresses(made.packet)] == ["fd00::5", "fd09::1"]
     entries = {entry.layout.name: entry for entry in made.entries}
-    assert "tunnel_index" not in entries
+    assert "tunnel4" not in entries
     assert entries["addresses"].key == ip_address("fd09::1").packed
     assert records.DEVICE.unpack(entries["devices"].value)["deadline"] == 0
-    assert entries["subject_class"].value == (1).to_bytes(4, "little")
+    assert entries["subject_class"].value == (1 << 16 * probe.SUBJECT).to_bytes(8, "little")
 
 
 def test_read_answer() -> None:
