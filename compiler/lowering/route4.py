@@ -44,7 +44,7 @@ class Route4:
         nodes = (middle + last) * _NODE * element
         size = (element << ROOT_BITS) + nodes
         touched = self._touched(_BITS - ROOT_BITS, element) + nodes
-        return Candidate("route4", "trie", 0, 1 + bool(middle) + bool(last), 0, size, touched)
+        return Candidate("route4", "trie", 0, 1 + bool(middle) + bool(last), 0, size, min(touched, size))
 
     def _search(self, bits: int) -> Candidate:
         cells = self._cells(bits)
@@ -52,7 +52,8 @@ class Route4:
         index = cells.index_element << bits if bits else 0
         touched = keys + (self._touched(_BITS - bits, cells.index_element) if bits else 0)
         loads = bool(bits) + cells.steps + 1
-        return Candidate("route4", "search", bits, loads, cells.steps, keys + index, touched)
+        size = keys + index
+        return Candidate("route4", "search", bits, loads, cells.steps, size, min(touched, size))
 
     def _touched(self, shift: int, element: int) -> int:
         """Bytes touched of a table of `element` bytes by the bits of an address from `shift` on."""

@@ -47,10 +47,9 @@ class Route6:
         for bits in range(min(MOST_INDEX_BITS, _HALF - self.shared_bits) + 1):
             cells = self._cells(bits)
             key = 8 * (1 + self._wide) + self._class_element
-            index = cells.index_element << bits
-            touched = cells.padded * key + self._touched(cells)
+            size = (cells.index_element << bits) + cells.padded * key
+            touched = min(size, cells.padded * key + self._touched(cells))
             loads = bool(bits) + cells.steps + 1
-            size = index + cells.padded * key
             found.append(Candidate("route6", "search", bits, loads, cells.steps, size, touched, self._wide))
         return found
 
@@ -82,7 +81,9 @@ class Route6:
         bits = plan.route6_index_bits
         cells = self._cells(bits)
         missing = cells.padded - len(self.classes)
-        high = np.pad(self.high, (0, missing), constant_values=_LAST)
+        # Padded within the shared bits: programs compare halves by the sign of their difference.
+        last = (self.shared + 1 << (_HALF - self.shared_bits)) - 1
+        high = np.pad(self.high, (0, missing), constant_values=last)
         tables = [
             table("route6_index", cells.index_element, cells.index(), "first varying bits to position"),
             table("route6_high", 8, high, "first address of a class, first 64 bits"),
@@ -118,5 +119,5 @@ def route6_of(boundaries: Sequence[Boundary]) -> Route6:
         np.array([key & _LAST for key in keys], np.uint64),
         np.array([number for _, number in boundaries], np.int64),
         shared_bits,
-        keys[-1] >> (2 * _HALF - shared_bits),
+        keys[-1] >> (2 * _HALF - shared_bits) if shared_bits else 0,
     )

@@ -15,10 +15,11 @@ from wardgate.compiler.artefact.elf import SectionKind, write_object
 from wardgate.compiler.language import parse_policy_text
 from wardgate.compiler.language.model import Policy
 from wardgate.compiler.lowering.lowered import lower
+from wardgate.compiler.lowering.plan import Choose
 from wardgate.runtime.layout.manifest import Manifest
 from wardgate.runtime.layout.maps import MANIFEST_SECTION, TABLE_SECTION_PREFIX
 
-CODES = {2: "H", 4: "I", 8: "Q"}
+CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,11 @@ class EncodedPolicy:
         return replace(self.described(widen), tables=tables)
 
 
-def encode(policy: Policy | str) -> EncodedPolicy:
-    """The tables and the manifest of a policy, or of a policy's text."""
+def encode(policy: Policy | str, choose: Choose | None = None) -> EncodedPolicy:
+    """The tables and the manifest of a policy, or of a policy's text, in the forms that `choose` picks."""
     if isinstance(policy, str):
         policy = parse_policy_text(policy).policy
-    lowered = lower(policy)
+    lowered = lower(policy, choose)
     return EncodedPolicy(
         policy,
         describe(lowered, {"none": "1"}),

@@ -1,4 +1,4 @@
-"""What programs find in tables, one packet at a time: lookup.h line by line, masks and all.
+"""What programs find in tables, one packet at a time: lookup.h line by line, in every form of tables.
 
 `meaning` asks it about every packet, and `touched` are the entries that doing so reads. It is a second
 decoder, slow and without any idea, for tests of the one that proves artefacts right.
@@ -7,8 +7,8 @@ decoder, slow and without any idea, for tests of the one that proves artefacts r
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from functools import cache, cached_property
+from collections.abc import Callable, Iterator
+from functools import cache, cached_property, wraps
 
 from encoded_policy import CODES, EncodedPolicy
 
@@ -17,9 +17,23 @@ U32 = (1 << 32) - 1
 TOP = {4: 1 << 32, 6: 1 << 128}
 
 
+class _OutsideError(Exception):
+    """A load behind the end of a table: what asked for it gives 0."""
+
+
+def _guarded(look_up: Callable[..., int]) -> Callable[..., int]:
+    @wraps(look_up)
+    def guarded(*arguments: object) -> int:
+        try:
+            return look_up(*arguments)
+        except _OutsideError:
+            return 0
+
+    return guarded
+
+
 class Walk:
-    """`escaped`: (table, index) that a lookup asked for outside the table, before its mask, or outside its
-    row of a matrix.
+    """`escaped`: (table, index) that a lookup asked for outside the table, or outside its row of a matrix.
 
     What `known`, a walk of other tables, has found is taken over as far as it must be the same here.
     """
@@ -52,17 +66,20 @@ class Walk:
         values = self.values[table]
         if index >= len(values):
             self.escaped.add((table, index))
-        index &= len(values) - 1
+            raise _OutsideError
         self.touched.add((table, index))
         return values[index]
 
     def destination(self, version: int, address: int) -> int | None:
         """None: programs without tables for the version drop the packet before they ask."""
         if version == 4:
-            return self.trie(address) if "route4_roots" in self.values else None
-        return self.search(address) if "route6_class" in self.values else None
+            if "route4_roots" in self.values:
+                return self.trie4(address)
+            return self.search4(address) if "route4_class" in self.values else None
+        return self.search6(address) if "route6_class" in self.values else None
 
-    def trie(self, address: int) -> int:
+    @_guarded
+    def trie4(self, address: int) -> int:
         pointer = self.parameters["route4_pointer"]
         entry = self.load("route4_roots", address >> 16)
         if "route4_nodes" in self.values:
@@ -71,7 +88,19 @@ class Walk:
                     entry = self.load("route4_nodes", (entry & ~pointer & U32) << 8 | address >> shift & 255)
         return entry
 
-    def search(self, address: int) -> int:
+    @_guarded
+    def search4(self, address: int) -> int:
+        bits, position = self.parameters["route4_index_bits"], 0
+        if bits:
+            position = self.load("route4_index", address >> (32 - bits))
+        step = 1 << self.parameters["route4_steps"] >> 1
+        while step:
+            position += step * (address >= self.load("route4_keys", position + step))
+            step >>= 1
+        return self.load("route4_class", position)
+
+    @_guarded
+    def search6(self, address: int) -> int:
         parameters = self.parameters
         shared_bits, index_bits = parameters["route6_shared_bits"], parameters["route6_index_bits"]
         high, position = address >> 64, 0
@@ -82,8 +111,7 @@ class Walk:
             if shared > parameters["route6_shared"]:
                 return parameters["route6_above"]
         if index_bits:
-            # The mask takes the shared bits away.
-            cell = (high >> (64 - shared_bits - index_bits)) & (len(self.values["route6_index"]) - 1)
+            cell = high >> (64 - shared_bits - index_bits) & (1 << index_bits) - 1
             position = self.load("route6_index", cell)
         step = 1 << parameters["route6_steps"] >> 1
         while step:
@@ -94,26 +122,53 @@ class Walk:
             step >>= 1
         return self.load("route6_class", position)
 
+    @_guarded
     def bucket(self, row: int, destination: int) -> int:
-        page = self._page("reach", row, destination)
-        return self.load("reach_pages", page << 6 | destination & 63)
+        if "reach" in self.values:
+            return self.load("reach", self._cell("reach", row, destination))
+        entry = self.load("reach_directory", self._place("reach", row, destination))
+        if "reach_pages" in self.values:
+            return self.load("reach_pages", entry << 6 | destination & 63)
+        starts = self.load("reach_lines", 2 * entry)
+        base = self.load("reach_lines", 2 * entry + 1)
+        rank = (starts & (2 << (destination & 63)) - 1).bit_count()
+        return self.load("reach_values", base + rank)
 
+    @_guarded
     def service(self, protocol: int, port: int) -> int:
         if "ports_directory" not in self.values or protocol not in PORT_PROTOCOLS:
             return self.load("protocols", protocol)
         page = self.load("ports_directory", PORT_PROTOCOLS.index(protocol) << 8 | port >> 8)
         return self.load("ports_pages", page << 8 | port & 255)
 
+    @_guarded
     def decision(self, bucket: int, service: int) -> int:
-        page = self._page("judge", bucket, service)
+        """The deciding rule and its verdict, `rule << 2 | verdict`."""
+        record = self.load("buckets", bucket)
+        judgement = self.judgement(record >> 32, service)
+        if not judgement:
+            return 0
+        return self.load("bucket_rules", (record & U32) + (judgement >> 2)) << 2 | judgement & 3
+
+    @_guarded
+    def judgement(self, pattern: int, service: int) -> int:
+        if "judge" in self.values:
+            return self.load("judge", self._cell("judge", pattern, service))
+        page = self.load("judge_directory", self._place("judge", pattern, service))
         return self.load("judge_pages", page << 6 | service & 63)
 
-    def _page(self, matrix: str, row: int, column: int) -> int:
+    def _cell(self, matrix: str, row: int, column: int) -> int:
+        width = self.parameters[f"{matrix}_width"]
+        if column >= width:
+            # In the table, perhaps, but in another row.
+            self.escaped.add((matrix, row * width + column))
+        return row * width + column
+
+    def _place(self, matrix: str, row: int, column: int) -> int:
         width = self.parameters[f"{matrix}_per_row"]
         if column >> 6 >= width:
-            # In the table, perhaps, but in another row.
             self.escaped.add((f"{matrix}_directory", row * width + (column >> 6)))
-        return self.load(f"{matrix}_directory", row * width + (column >> 6))
+        return row * width + (column >> 6)
 
     def row(self, policy_class: int, inbound: bool) -> int:
         return policy_class + (self.parameters["inbound_row"] if inbound else 0)
@@ -127,11 +182,18 @@ class Walk:
         base = self.parameters["route6_shared"] << (128 - bits)
         size = (1 << 128 - bits) // cells
         yield from (0, base, *(base + cell * size for cell in range(cells)), base + cells * size)
+        if not self.parameters["route6_steps"]:
+            return
         lows = self.values.get("route6_low", (0,) * len(self.values["route6_high"]))
         for high, low in zip(self.values["route6_high"], lows, strict=True):
             yield high << 64 | low
 
     def _edges4(self) -> Iterator[int]:
+        if "route4_class" in self.values:
+            bits = self.parameters["route4_index_bits"]
+            yield from range(0, 1 << 32, 1 << (32 - bits))
+            yield from self.values.get("route4_keys", ())
+            return
         if "route4_nodes" not in self.values:
             yield from range(0, 1 << 32, 1 << 16)
             return
@@ -142,8 +204,12 @@ class Walk:
                 for second in range(256):
                     address = root << 16 | second << 8
                     yield address
-                    if self.load("route4_nodes", (entry & ~pointer & U32) << 8 | second) & pointer:
+                    below = (entry & ~pointer & U32) << 8 | second
+                    if below < len(self.values["route4_nodes"]) and self._node(below) & pointer:
                         yield from range(address + 1, address + 256)
+
+    def _node(self, index: int) -> int:
+        return self.values["route4_nodes"][index]
 
     @property
     def destinations(self) -> tuple[tuple[int, int, int | None], ...]:
@@ -152,15 +218,15 @@ class Walk:
 
     @cached_property
     def destinations4(self) -> tuple[tuple[int, int, int | None], ...]:
-        return self._destinations(4, "route4_roots")
+        return self._destinations(4, {"route4_roots", "route4_class"})
 
     @cached_property
     def destinations6(self) -> tuple[tuple[int, int, int | None], ...]:
-        return self._destinations(6, "route6_class")
+        return self._destinations(6, {"route6_class"})
 
-    def _destinations(self, version: int, table: str) -> tuple[tuple[int, int, int | None], ...]:
+    def _destinations(self, version: int, tables: set[str]) -> tuple[tuple[int, int, int | None], ...]:
         found: list[tuple[int, int, int | None]] = []
-        edges = set(self.edges(version)) if table in self.values else set()
+        edges = set(self.edges(version)) if tables & self.values.keys() else set()
         for address in sorted({0, *edges} - {TOP[version]}):
             number = self.destination(version, address)
             if not found or found[-1][2] != number:
