@@ -9,9 +9,10 @@ netlink needs no pin, the device holds it.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 from wardgate.runtime import links, netlink
@@ -170,17 +171,43 @@ def find(
     return gone
 
 
-def switch(attachment: Attachment, pins: Path, program: Fd, current: Fd) -> Attachment:
-    """Put `program` in place of `current` in one step; WardgateError where the kernel refuses or
-    another program is there, with nothing changed."""
-    if attachment.rung.is_link:
-        with obj_get(pins / attachment.hook.value) as link:
-            links.update(link, program, current)
-    elif attachment.rung is Rung.CLSACT:
-        netlink.replace_filter(attachment.ifindex, _BLOCKS[attachment.hook], program, _FILTER_NAME)
-    else:
-        netlink.set_xdp(attachment.ifindex, _MODES[attachment.rung], program, current)
-    return replace(attachment, program_id=program_info(program).id)
+class Switch:
+    """Another program in the place of the one at an attachment, made ready: a context manager.
+
+    `forth` and `back` are one step each; WardgateError where the kernel refuses or another program than
+    expected is there, with nothing changed.
+    """
+
+    def __init__(self, attachment: Attachment, pins: Path, old: Fd, new: Fd) -> None:
+        self._attachment = attachment
+        self._old, self._new = old, new
+        self._link = obj_get(pins / attachment.hook.value) if attachment.rung.is_link else None
+
+    def forth(self) -> None:
+        """Put the new one in the place of the old."""
+        self._put(self._new, self._old)
+
+    def back(self) -> None:
+        """Put the old one in the place of the new."""
+        self._put(self._old, self._new)
+
+    def _put(self, program: Fd, current: Fd) -> None:
+        one = self._attachment
+        if self._link is not None:
+            links.update(self._link, program, current)
+        elif one.rung is Rung.CLSACT:
+            netlink.replace_filter(one.ifindex, _BLOCKS[one.hook], program, _FILTER_NAME)
+        else:
+            netlink.set_xdp(one.ifindex, _MODES[one.rung], program, current)
+
+    def __enter__(self) -> Switch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._link is not None:
+            self._link.close()
 
 
 def detach(attachment: Attachment, pins: Path, current: Fd | None) -> None:

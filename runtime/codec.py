@@ -80,6 +80,12 @@ class IntCodec:
     size: int
     signed: bool = False
 
+    @property
+    def code(self) -> str:
+        """Its letter in a format of struct."""
+        letter = _CODES[self.size]
+        return letter.lower() if self.signed else letter
+
     def pack(self, value: Any) -> bytes:
         """ValueError where `value` is out of range."""
         try:
@@ -129,6 +135,8 @@ class ArrayCodec:
         """`data` is exactly `size` bytes."""
         step = self.element.size
         _exactly(data, self.size)
+        if isinstance(self.element, IntCodec):
+            return struct.unpack(f"<{self.count}{self.element.code}", data)
         return tuple(self.element.unpack(data[i : i + step]) for i in range(0, self.size, step))
 
 
@@ -176,16 +184,15 @@ class StructCodec:
 
     @cached_property
     def _flat(self) -> struct.Struct | None:
-        """One format for the whole struct, where its fields are integers and bytes only: counters
-        and devices are read by the ten thousand."""
+        """One format for the whole struct, where its fields are integers and bytes only: devices are
+        read by the ten thousand."""
         text, place = "<", 0
         for field in self.fields:
             if field.offset < place:
                 return None
             text += f"{field.offset - place}x"
             if isinstance(field.codec, IntCodec):
-                code = _CODES[field.codec.size]
-                text += code.lower() if field.codec.signed else code
+                text += field.codec.code
             elif isinstance(field.codec, BytesCodec):
                 text += f"{field.codec.size}s"
             else:
@@ -202,11 +209,15 @@ def record_codec(record: records.Record) -> StructCodec:
     offsets = record.offsets
     return StructCodec(
         record.size,
-        tuple(
-            FieldCodec(f.name, offsets[f.name], BytesCodec(f.size) if f.length > 1 else IntCodec(f.size))
-            for f in record.fields
-        ),
+        tuple(FieldCodec(f.name, offsets[f.name], _field_codec(f)) for f in record.fields),
     )
+
+
+def _field_codec(field: records.Field) -> Codec:
+    if field.length == 1:
+        return IntCodec(field.size)
+    one = field.size // field.length
+    return BytesCodec(field.size) if one == 1 else ArrayCodec(IntCodec(one), field.length)
 
 
 def btf_codec(btf: Btf, type_id: int, depth: int = 0) -> Codec:

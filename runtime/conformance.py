@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 
 from wardgate.runtime.btf import Btf
@@ -12,6 +13,8 @@ from wardgate.runtime.layout.maps import (
     CONFIG_SECTION,
     MAPS_BY_NAME,
     TABLE_SECTION_PREFIX,
+    TUNNEL4,
+    TUNNEL6,
     MapLayout,
     MapType,
 )
@@ -35,6 +38,7 @@ def check_layout(spec: ObjectSpec) -> None:
         _check_map(found, layout, spec.btf)
     _check_records(spec.btf)
     _check_manifest_maps(spec, spec.manifest)
+    _check_indexes(spec, spec.manifest)
     _check_tables(spec, spec.manifest)
     _check_programs(spec, spec.manifest)
 
@@ -92,6 +96,30 @@ def _check_manifest_maps(spec: ObjectSpec, manifest: Manifest) -> None:
             )
         if use.scope != MAPS_BY_NAME[name].scope.value:
             raise LayoutError(f".maps {name!r}", f"belongs to the {use.scope} by the manifest")
+
+
+def _check_indexes(spec: ObjectSpec, manifest: Manifest) -> None:
+    """An index is as large as the manifest says, and covers addresses that there are, of one half in IPv6:
+    programs compare the other half as a whole."""
+    for layout, index, version, bits in (
+        (TUNNEL4, manifest.tunnel4, IPv4Address, 32),
+        (TUNNEL6, manifest.tunnel6, IPv6Address, 64),
+    ):
+        where = f".maps {layout.name!r}"
+        found = spec.maps.get(layout.name)
+        if index is None:
+            if found is not None:
+                raise LayoutError(where, "is there, and the manifest says nothing of it")
+            continue
+        if found is None or found.max_entries != index.size:
+            has = "is missing" if found is None else f"has {found.max_entries} entries"
+            raise LayoutError(where, f"{has}, the manifest says that it has {index.size}")
+        try:
+            first = int(version(index.base)) & ((1 << bits) - 1)
+        except AddressValueError as error:
+            raise LayoutError(where, f"begins at no address by the manifest: {error}") from None
+        if first + index.size > 1 << bits:
+            raise LayoutError(where, f"has {index.size} entries, and no such addresses from {index.base} on")
 
 
 def _check_tables(spec: ObjectSpec, manifest: Manifest) -> None:

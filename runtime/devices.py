@@ -1,68 +1,46 @@
 """Devices of a gate: their addresses, slots and users, and how they are changed under traffic.
 
-Programs go from an address to a slot and from the slot to the user and the session. So what they
-can reach is complete at any moment: a slot is filled before an address leads to it, and emptied after
+Programs go from an address to its owner, the slot and the user, and from the slot to the session. So what
+they can reach is complete at any moment: a slot is filled before an address leads to it, and emptied after
 none does. A slot that no address leads to and that is not empty is what a crash left, see `repair`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import ipaddress
+import itertools
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Protocol
 
-from wardgate.runtime.codec import RecordValue
-from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.addresses import (
+    Address,
+    DeviceError,
+    address_of,
+    is_ipv6,
+    number_of,
+    number_range,
+    parse_address,
+)
+from wardgate.runtime.codec import RecordValue, record_codec
 from wardgate.runtime.layout.codes import DEVICE_LOCKED, FREE_SLOT
-from wardgate.runtime.layout.maps import FLOWS
-from wardgate.runtime.layout.records import DEVICE, LIMIT
-from wardgate.runtime.maps import MapView
+from wardgate.runtime.layout.maps import FLOWS, LIMITS
+from wardgate.runtime.layout.records import DEVICE, FLOW_KEY, FLOWS_A_DEVICE
+from wardgate.runtime.owners import Owners, owner_word, slot_of_owner, subject_of_owner
 from wardgate.runtime.shared import SharedMaps
 from wardgate.runtime.subjects import Subjects, check_user
+from wardgate.runtime.views import MapView
 
-Address = IPv4Address | IPv6Address
-
-_MAPPED: Final = bytes(10) + b"\xff\xff"
 _OFFSETS: Final = DEVICE.offsets
+_RECORD: Final = record_codec(DEVICE)
 _MEMBARRIER: Final = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "loongarch64": 283, "s390x": 356}
 _MEMBARRIER_GLOBAL: Final = 1
 _LONGEST_RUN: Final = 0.1
-
-
-class DeviceError(WardgateError):
-    """A device that the gate cannot have, or an address that is none of its devices'."""
-
-
-def parse_address(value: str | Address) -> Address:
-    """`value` as an address; DeviceError. An IPv4 address in IPv6 form is refused: it is another one."""
-    if isinstance(value, str):
-        try:
-            value = ipaddress.ip_address(value)
-        except ValueError:
-            raise DeviceError("read address", repr(value), "it is not an IP address") from None
-    if isinstance(value, IPv6Address) and value.ipv4_mapped:
-        raise DeviceError(
-            "read address", str(value), "it is an IPv4 address in IPv6 form", f"write {value.ipv4_mapped}"
-        )
-    if isinstance(value, IPv6Address) and value.scope_id:
-        raise DeviceError("read address", str(value), "it has a scope", "give it without the %")
-    return value
-
-
-def address_key(address: Address) -> bytes:
-    """The address as maps have it, see records.ADDRESS."""
-    return address.packed if isinstance(address, IPv6Address) else _MAPPED + address.packed
-
-
-def address_from_key(key: bytes) -> Address:
-    """The address of a key."""
-    return IPv4Address(key[12:]) if key.startswith(_MAPPED) else IPv6Address(key)
+_READS_A_DELETE: Final = 4
+"""Entries of a map that are read in batches in the time that it takes to delete one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +72,13 @@ class Device:
 
 
 class Generation(Protocol):
-    """What devices need of a loaded policy."""
+    """What devices need of a loaded policy, see generation.OpenTables."""
 
-    def set_slot(self, address: Address, slot: int) -> None: ...
-
-    def set_slots(self, slots: Mapping[Address, int]) -> None: ...
-
-    def set_class(self, subject: int, user: str) -> None: ...
+    def set_classes(self, users: Mapping[int, str]) -> int: ...
 
 
 def check_devices(specs: Sequence[DeviceSpec], tunnel: Iterable[str], slots: int) -> None:
     """DeviceError unless the devices can be a gate's: known addresses of the tunnel, each once."""
-    networks = [ipaddress.ip_network(prefix) for prefix in tunnel]
-    owners: dict[Address, str] = {}
     if len(specs) >= slots:
         raise DeviceError(
             "set devices",
@@ -114,25 +86,32 @@ def check_devices(specs: Sequence[DeviceSpec], tunnel: Iterable[str], slots: int
             f"{len(specs)} devices, the gate has room for {slots - 1}",
             "detach it and create it with more device slots",
         )
+    for user in {spec.user for spec in specs}:
+        check_user(user)
+    prefixes = tuple(tunnel)
+    ranges = [number_range(prefix) for prefix in prefixes]
+    owners: dict[int, DeviceSpec] = {}
     for spec in specs:
-        check_user(spec.user)
         if not spec.addresses:
             raise DeviceError("set devices", spec.user, "a device without an address", "give it one")
         for address in spec.addresses:
-            parse_address(address)
-            if address in owners:
+            number = number_of(parse_address(address))
+            if number in owners:
                 raise DeviceError(
                     "set devices",
                     str(address),
-                    f"it is given twice, for {owners[address]} and {spec.user}",
+                    f"it is given twice, for {owners[number].user} and {spec.user}",
                     "give each address to one device",
                 )
-            owners[address] = spec.user
-            if not any(address in network for network in networks):
+            owners[number] = spec
+            for one in ranges:
+                if number in one:
+                    break
+            else:
                 raise DeviceError(
                     "set devices",
                     f"{address} of {spec.user}",
-                    f"it is outside the policy's tunnel ({', '.join(map(str, networks)) or 'none'})",
+                    f"it is outside the policy's tunnel ({', '.join(prefixes) or 'none'})",
                     "add its prefix to `tunnel` in the policy, or correct the address",
                 )
 
@@ -140,162 +119,152 @@ def check_devices(specs: Sequence[DeviceSpec], tunnel: Iterable[str], slots: int
 class DeviceTable:
     """The devices in the shared maps. Whoever changes them holds the gate's lock."""
 
-    def __init__(self, shared: SharedMaps) -> None:
-        self._shared = shared
-        self._addresses = shared.typed("addresses")
-        self._subjects = Subjects(shared.typed("subjects"))
-
-    def slots(self) -> dict[Address, int]:
-        """Every known address with its slot."""
-        found = self._addresses.raw.items()
-        return {address_from_key(key): int.from_bytes(slot, "little") for key, slot in found}
+    def __init__(self, shared: SharedMaps, subjects: Subjects, owners: Owners) -> None:
+        self.shared = shared
+        self._subjects = subjects
+        self._owners = owners
 
     def slot_of(self, address: str | Address) -> int:
         """The slot of an address; DeviceError where no device has it."""
-        parsed = parse_address(address)
-        slot = self._addresses.get(address_key(parsed))
-        if not slot:
-            raise DeviceError(
-                "look up device", str(parsed), "no device has this address", "add it to the devices file"
-            )
-        return int(slot)
+        return slot_of_owner(self._owner_of(parse_address(address)))
 
     def find(self, address: str | Address) -> Device:
         """The device that has this address, all its addresses included; DeviceError."""
-        slot = self.slot_of(address)
-        mark = slot.to_bytes(4, "little")
-        keys = [key for key, value in self._addresses.raw.items() if value == mark]
-        record = self._shared.typed("devices")[slot]
-        addresses = tuple(sorted(map(address_from_key, keys), key=_order))
-        return Device(slot, self._subjects.name(record["subject"]), addresses, record)
+        owner = self._owner_of(parse_address(address))
+        slot = slot_of_owner(owner)
+        addresses = tuple(map(address_of, sorted(self._owners.addresses(owner), key=_order)))
+        record = self.shared.typed("devices")[slot]
+        return Device(slot, self._subjects.name(subject_of_owner(owner)), addresses, record)
+
+    def _owner_of(self, address: Address) -> int:
+        owner = self._owners.get(number_of(address))
+        if not owner:
+            raise DeviceError(
+                "look up device", str(address), "no device has this address", "add it to the devices file"
+            )
+        return owner
+
+    def addresses(self) -> list[Address]:
+        """Every known address, in order."""
+        return list(map(address_of, sorted(self._owners.known(), key=_order)))
 
     def list(self) -> list[Device]:
         """All devices, by address."""
-        owned: dict[int, list[Address]] = {}
-        for address, slot in self.slots().items():
-            owned.setdefault(slot, []).append(address)
+        owned: dict[int, list[int]] = {}
+        known = self._owners.known()
+        for number in sorted(known, key=_order):
+            owned.setdefault(known[number], []).append(number)
         names = self._subjects.names()
-        codec = self._shared.typed("devices").value_codec
         found = []
-        with self._shared.raw("devices").view(writable=False) as view:
-            for slot, addresses in owned.items():
-                record = codec.unpack(view.read(slot))
-                ordered = tuple(sorted(addresses, key=_order))
-                found.append(Device(slot, names.get(record["subject"], ""), ordered, record))
-        return sorted(found, key=lambda device: _order(device.addresses[0]))
+        with self.shared.raw("devices").view(writable=False) as view:
+            for owner, numbers in owned.items():
+                slot, user = slot_of_owner(owner), names.get(subject_of_owner(owner), "")
+                record = _RECORD.unpack(view.read(slot))
+                found.append(Device(slot, user, tuple(map(address_of, numbers)), record))
+        return found
 
-    def apply(self, specs: Sequence[DeviceSpec], generations: Collection[Generation]) -> None:
-        """Make the devices those of `specs`, which passed `check_devices`, after a `repair`.
+    def records(self) -> Sequence[RecordValue]:
+        """The records of all devices, in no order."""
+        with self.shared.raw("devices").view(writable=False) as view:
+            return [_RECORD.unpack(view.read(slot)) for slot in _filled_slots(view)]
+
+    def repair(self, generations: Collection[Generation]) -> dict[int, int]:
+        """Finish what a crash left half done, in all generations; every known address and its owner."""
+        known = self._owners.known()
+        with self.shared.raw("devices").view() as view:
+            filled = _filled_slots(view)
+            astray = [
+                number
+                for number, owner in known.items()
+                if filled.get(slot_of_owner(owner)) != subject_of_owner(owner)
+            ]
+            self._owners.hide(astray)
+            for number in astray:
+                del known[number]
+            self._owners.settle(known)
+            self._empty(filled.keys() - set(map(slot_of_owner, known.values())), view)
+        self.set_classes(generations)
+        return known
+
+    def settle(self) -> None:
+        """Give all generations the addresses that the one in force knows."""
+        self._owners.settle(self._owners.known())
+
+    def set_classes(self, generations: Iterable[Generation]) -> None:
+        """Give every user the class that each generation's policy has for it."""
+        names = self._subjects.names()
+        for generation in generations:
+            generation.set_classes(names)
+
+    def apply(
+        self, specs: Sequence[DeviceSpec], known: Mapping[int, int], generations: Iterable[Generation]
+    ) -> None:
+        """Make the devices those of `specs`, which passed `check_devices`; `known` is what `repair` gave.
 
         A device of the same user with at least one address in common stays: its slot and its session
         are not touched. All others are removed before new ones are added.
         """
-        current = {device.slot: device for device in self.list()}
-        stays = _match(specs, current)
-        kept = {slot: set(spec.addresses) for spec, slot in stays.items()}
-        with self._shared.raw("devices").view() as view:
-            unwanted = {
-                address: slot
-                for slot, device in current.items()
-                for address in device.addresses
-                if address not in kept.get(slot, ())
-            }
-            self._hide(unwanted, generations)
-            self._empty(set(current) - set(kept), view)
-            used = {int(current[slot].record["subject"]) for slot in kept}
-            known_users = self._subjects.ids()
-            ids = self._subjects.assign({spec.user for spec in specs}, used)
-            for user in ids.keys() - known_users.keys():
-                for generation in generations:
-                    generation.set_class(ids[user], user)
-            free = self._free_slots(set(kept))
-            for spec in specs:
-                slot = stays.get(spec)
-                if slot is None:
-                    slot = next(free)
-                    self._fill(slot, ids[spec.user], view)
-                    known: Collection[Address] = ()
-                else:
-                    known = current[slot].addresses
-                self._show((a for a in spec.addresses if a not in known), slot, generations)
-
-    def repair(self, generations: Collection[Generation]) -> None:
-        """Finish what a crash left half done, and bring the generations' tables up to the shared maps.
-
-        An index never leads further than `addresses` does: entries go from it first and come last.
-        """
-        addresses = self.slots()
-        filled = self._filled_slots()
-        self._hide({a: slot for a, slot in addresses.items() if slot not in filled}, generations)
-        lost = filled - set(addresses.values())
-        if lost:
-            with self._shared.raw("devices").view() as view:
-                self._empty(lost, view)
-        for generation in generations:
-            self.fill(generation)
-
-    def fill(self, generation: Generation) -> None:
-        """Tell a generation every user's class and every address's slot."""
-        for user, subject in self._subjects.ids().items():
-            generation.set_class(subject, user)
-        generation.set_slots(self.slots())
-
-    def _hide(self, addresses: Mapping[Address, int], generations: Collection[Generation]) -> None:
-        for address in addresses:
+        numbers = [[number_of(address) for address in spec.addresses] for spec in specs]
+        names = self._subjects.names()
+        owners = _match(specs, numbers, known, names)
+        staying = {number: owner for place, owner in owners.items() for number in numbers[place]}
+        hidden = [number for number, owner in known.items() if staying.get(number) != owner]
+        self._owners.hide(hidden)
+        with self.shared.raw("devices").view() as view:
+            kept = set(owners.values())
+            self._empty({slot_of_owner(owner) for owner in set(known.values()) - kept}, view)
+            ids = self._subjects.assign(
+                {spec.user for spec in specs}, {subject_of_owner(owner) for owner in kept}
+            )
+            added = {number: user for user, number in ids.items() if names.get(number) != user}
             for generation in generations:
-                generation.set_slot(address, FREE_SLOT)
-            self._addresses.discard(address_key(address))
-
-    def _show(self, addresses: Iterable[Address], slot: int, generations: Collection[Generation]) -> None:
-        for address in addresses:
-            self._addresses[address_key(address)] = slot
-            for generation in generations:
-                generation.set_slot(address, slot)
-
-    def _fill(self, slot: int, subject: int, view: MapView) -> None:
-        # An empty slot is all zeros; subject and flags become visible together.
-        view.store(slot, _OFFSETS["subject"], 8, subject)
+                generation.set_classes(added)
+            taken = _filled_slots(view)
+            free = (slot for slot in range(1, self.shared.slots) if slot not in taken)
+            new = [place for place in range(len(specs)) if place not in owners]
+            fresh = dict(zip(free, (ids[specs[place].user] for place in new), strict=False))
+            # An empty slot is all zeros; subject and flags become visible together.
+            view.store_each(_OFFSETS["subject"], 8, fresh)
+            owners.update(zip(new, itertools.starmap(owner_word, fresh.items()), strict=True))
+        shown = {number: owner for place, owner in owners.items() for number in numbers[place]}
+        for number in known.keys() - set(hidden):
+            del shown[number]
+        self._owners.show(shown)
 
     def _empty(self, slots: Collection[int], view: MapView) -> None:
         """Empty slots that no address leads to any more."""
         if not slots:
             return
-        for slot in slots:
-            view.store(slot, _OFFSETS["deadline"], 8, 0)
+        zeros = dict.fromkeys(slots, 0)
+        view.store_each(_OFFSETS["deadline"], 8, zeros)
         # Programs that found a slot before its addresses went may still be at work on it, and could
         # give it a new flow or a time of activity: the slot is empty only after them.
         wait_for_programs()
-        if self._shared.has(FLOWS.name):
+        if self.shared.has(FLOWS.name):
             self._forget_flows(slots)
-        limits = self._shared.typed("limits")
+        limits = self.shared.raw(LIMITS.name)
         for slot in slots:
-            limits[slot] = {field.name: 0 for field in LIMIT.fields}
-            for name in ("idle_limit", "last_active"):
-                view.store(slot, _OFFSETS[name], 8, 0)
-            view.store(slot, _OFFSETS["subject"], 8, 0)
+            limits.update(slot.to_bytes(4, "little"), bytes(LIMITS.value_size))
+        for name in ("idle_limit", "last_active", "subject"):
+            view.store_each(_OFFSETS[name], 8, zeros)
 
     def _forget_flows(self, slots: Collection[int]) -> None:
-        flows = self._shared.raw(FLOWS.name)
+        flows = self.shared.raw(FLOWS.name)
+        if len(slots) * FLOWS_A_DEVICE < flows.info.max_entries // _READS_A_DELETE:
+            for slot in slots:
+                for place in range(FLOWS_A_DEVICE):
+                    flows.delete(FLOW_KEY.pack({"slot": slot, "place": place}))
+            return
         marks = {slot.to_bytes(4, "little") for slot in slots}
         for key in [key for key, _ in flows.items() if key[:4] in marks]:
             flows.delete(key)
-
-    def _filled_slots(self) -> set[int]:
-        # The subject is the first thing that a slot gets and the last that it loses.
-        with self._shared.raw("devices").view(writable=False) as view:
-            subjects = view.column(_OFFSETS["subject"], 4)
-        return {slot for slot, subject in enumerate(subjects) if subject and slot != FREE_SLOT}
-
-    def _free_slots(self, kept: Collection[int]) -> Iterator[int]:
-        taken = self._filled_slots() | set(kept)
-        return (slot for slot in range(1, self._shared.slots) if slot not in taken)
 
 
 class Devices(Mapping[Address | str, RecordValue]):
     """The devices of a gate by any of their addresses; a value is the device's record
     (records.DEVICE). KeyError for an address that no device has."""
 
-    def __init__(self, locked: Callable[[], AbstractContextManager[SharedMaps]]) -> None:
+    def __init__(self, locked: Callable[[], AbstractContextManager[DeviceTable]]) -> None:
         self._locked = locked
 
     def __getitem__(self, address: Address | str) -> RecordValue:
@@ -305,22 +274,22 @@ class Devices(Mapping[Address | str, RecordValue]):
             raise KeyError(str(error)) from None
 
     def __iter__(self) -> Iterator[Address]:
-        with self._locked() as shared:
-            return iter(sorted(DeviceTable(shared).slots(), key=_order))
+        with self._locked() as table:
+            return iter(table.addresses())
 
     def __len__(self) -> int:
-        with self._locked() as shared:
-            return len(DeviceTable(shared).slots())
+        with self._locked() as table:
+            return len(table.addresses())
 
     def find(self, address: Address | str) -> Device:
         """The device that has this address; DeviceError."""
-        with self._locked() as shared:
-            return DeviceTable(shared).find(address)
+        with self._locked() as table:
+            return table.find(address)
 
     def list(self) -> list[Device]:
         """All devices, by address."""
-        with self._locked() as shared:
-            return DeviceTable(shared).list()
+        with self._locked() as table:
+            return table.list()
 
 
 def wait_for_programs() -> None:
@@ -334,20 +303,32 @@ def wait_for_programs() -> None:
         time.sleep(_LONGEST_RUN)
 
 
-def _match(specs: Sequence[DeviceSpec], current: Mapping[int, Device]) -> dict[DeviceSpec, int]:
-    """Which devices stay, each with its slot."""
-    owners = {address: device for device in current.values() for address in device.addresses}
-    found: dict[DeviceSpec, int] = {}
+def _filled_slots(view: MapView) -> dict[int, int]:
+    """The slots in use, each with its subject, which is the first thing that a slot gets and the last that
+    it loses."""
+    subjects = view.column(_OFFSETS["subject"], 4)
+    return {slot: subject for slot, subject in enumerate(subjects) if subject and slot != FREE_SLOT}
+
+
+def _match(
+    specs: Sequence[DeviceSpec],
+    numbers: Sequence[Sequence[int]],
+    known: Mapping[int, int],
+    names: Mapping[int, str],
+) -> dict[int, int]:
+    """Which devices stay: place in `specs` to owner."""
+    found: dict[int, int] = {}
     taken: set[int] = set()
-    for spec in specs:
-        for address in spec.addresses:
-            device = owners.get(address)
-            if device and device.user == spec.user and device.slot not in taken:
-                found[spec] = device.slot
-                taken.add(device.slot)
+    for place, spec in enumerate(specs):
+        for number in numbers[place]:
+            owner = known.get(number)
+            if owner and owner not in taken and names.get(subject_of_owner(owner)) == spec.user:
+                found[place] = owner
+                taken.add(owner)
                 break
     return found
 
 
-def _order(address: Address) -> tuple[int, int]:
-    return address.version, int(address)
+def _order(number: int) -> tuple[bool, int]:
+    """IPv4 before IPv6."""
+    return is_ipv6(number), number

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from wardgate.runtime import clock
-from wardgate.runtime.devices import Address, address_from_key
+from wardgate.runtime.addresses import Address, address_of, number_of_key
 from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.generation import generations
 from wardgate.runtime.layout.codes import Direction, Reason, Verdict
@@ -20,7 +20,6 @@ from wardgate.runtime.ringbuf import RingBuffer
 from wardgate.runtime.shared import SharedMaps
 from wardgate.runtime.subjects import Subjects
 
-_RECENT: Final = 64
 _GLANCE: Final = 1.0
 """Seconds between looks at whether the gate is still there, which nothing wakes a reader for."""
 
@@ -79,6 +78,8 @@ class EventReader:
                         if (left <= _GLANCE and timeout is not None) or not is_there():
                             return
                         continue
+                    # What was reassigned meanwhile has other positions; nothing is read again for it.
+                    self._manifests.clear()
                     for sample in ring.read():
                         if len(sample) == EVENT.size:
                             yield self._event(sample, shared)
@@ -87,7 +88,7 @@ class EventReader:
     def _user(self, slot: int, shared: SharedMaps) -> str | None:
         subject = int(shared.typed("devices")[slot]["subject"]) if 0 < slot < shared.slots else 0
         if subject and subject not in self._names:
-            self._names = Subjects(shared.typed("subjects")).names()
+            self._names = Subjects(self._pins.subjects, shared.slots).names()
         return self._names.get(subject)
 
     def _event(self, sample: bytes, shared: SharedMaps) -> DropEvent:
@@ -124,8 +125,6 @@ class EventReader:
 
     def _manifest(self, number: int) -> Manifest | None:
         if number not in self._manifests:
-            if len(self._manifests) >= _RECENT:
-                self._manifests.clear()
             self._manifests[number] = self._find_manifest(number)
         return self._manifests[number]
 
@@ -141,4 +140,4 @@ class EventReader:
 
 
 def _address(key: int | bytes, version: int) -> Address | None:
-    return address_from_key(key) if version in (4, 6) and isinstance(key, bytes) else None
+    return address_of(number_of_key(key)) if version in (4, 6) and isinstance(key, bytes) else None

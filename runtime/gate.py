@@ -12,29 +12,45 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 
-from wardgate.runtime import attach
-from wardgate.runtime.attach import Attachment, Refusal, Rung
+from wardgate.runtime import reassign
+from wardgate.runtime.attach import Rung
 from wardgate.runtime.devices import Devices, DeviceSpec, DeviceTable, check_devices
 from wardgate.runtime.elf import read_artefact
 from wardgate.runtime.events import DropEvent, EventReader
 from wardgate.runtime.generation import (
     OLD,
     Generation,
-    GenerationTables,
-    artefact_digest,
+    OpenIndexes,
+    OpenTables,
     build,
-    pin_bytes,
+    generations,
+    stored_manifest,
 )
+from wardgate.runtime.hooks import attach_current, dismantle
 from wardgate.runtime.interface import Interface, find_interface, interface_name, network_namespace
+from wardgate.runtime.layout.manifest import Manifest
 from wardgate.runtime.layout.maps import DEVICE_SLOTS
+from wardgate.runtime.memory import Memory, read_memory
+from wardgate.runtime.owners import Owners, Space
 from wardgate.runtime.pins import About, GatePins, PinError, check_name, gate_names, remove_tree
 from wardgate.runtime.sessions import Sessions
 from wardgate.runtime.shared import SharedMaps
 from wardgate.runtime.spec import ObjectSpec
-from wardgate.runtime.state import HOOKS, State, StateError, read_about, read_state, recover, switch
+from wardgate.runtime.state import (
+    HOOKS,
+    State,
+    StateError,
+    current_of,
+    read_about,
+    read_state,
+    recover,
+    switch,
+    write_about,
+)
 from wardgate.runtime.status import GateStatus, read_status
+from wardgate.runtime.stored import StoredManifest
+from wardgate.runtime.subjects import Subjects
 
 _FEWEST_SLOTS = 2
 _MOST_SLOTS = 1 << 24
@@ -46,8 +62,8 @@ class Gate:
     def __init__(self, name: str) -> None:
         self.name = check_name(name)
         self._pins = GatePins(name)
-        self.devices = Devices(self._locked)
-        self.sessions = Sessions(self._locked)
+        self.devices = Devices(self._reading)
+        self.sessions = Sessions(self._reading)
 
     @classmethod
     def create_or_adopt(
@@ -108,10 +124,35 @@ class Gate:
         A device that stays, of the same user and with an address in common, keeps its session; others
         go, and new ones start without one. DeviceError and SubjectError before anything is changed.
         """
-        with self._writing() as (state, shared, tables):
-            current = _current(state, self.name)
-            check_devices(specs, current.manifest.tunnel, shared.slots)
-            DeviceTable(shared).apply(specs, tables)
+        with self._writing() as (state, shared):
+            check_devices(specs, current_of(self._pins, state).brief.tunnel, shared.slots)
+            with self._opened(state, shared) as (table, tables), self._pins.changing():
+                table.apply(specs, table.repair(tables), tables)
+
+    def manifest(self) -> Manifest:
+        """The manifest of the policy in force."""
+        with self._pins.lock():
+            return current_of(self._pins, self._read()).manifest
+
+    def reassign(self, manifest: Manifest) -> Sequence[str]:
+        """Give users other classes of the policy in force, each in one store; the users whose class changed.
+
+        `manifest` is that of the policy in force (`manifest()`) with other `subjects`, and with the digests
+        and the positions of rules that the edited policy has. It takes the other's place: no generation is
+        made, a rollback goes where it went before, and the previous generation keeps its own. ReassignError
+        where anything else differs: that is for `swap`.
+        """
+        with self._writing() as (state, shared):
+            current = current_of(self._pins, state)
+            loaded = current.manifest
+            parts = reassign.changed_parts(loaded, manifest)
+            moved = reassign.moved_users(loaded, manifest)
+            stored = current.stored.replaced(manifest, parts)
+            with self._pins.changing():
+                current.replace_manifest(stored, manifest)
+                with OpenTables(current) as tables:
+                    tables.set_classes(Subjects(self._pins.subjects, shared.slots).names())
+            return moved
 
     def swap(self, artefact: bytes | ObjectSpec) -> int:
         """Enforce another policy; the number of its generation.
@@ -120,13 +161,14 @@ class Gate:
         and sessions stay. The old one is kept for `rollback`. On any error the old one is in force.
         """
         spec = artefact if isinstance(artefact, ObjectSpec) else read_artefact(artefact)
-        with self._writing() as (state, shared, _):
-            return self._swap(state, shared, spec)
+        stored = stored_manifest(spec)
+        with self._writing() as (state, shared):
+            return self._swap(state, shared, spec, stored)
 
     def rollback(self) -> int:
         """Enforce the previous policy again; the number of its generation. A second rollback undoes
         the first. StateError where there is no previous one."""
-        with self._writing() as (state, _, _):
+        with self._writing() as (state, _):
             target = state.previous
             if target is None:
                 raise StateError("roll back", self.name, "there is no previous generation", "swap instead")
@@ -144,7 +186,7 @@ class Gate:
             return
         try:
             with self._pins.lock():
-                self._dismantle()
+                dismantle(self._pins)
         except PinError:
             # Another process detached it while this one waited for the lock.
             if self._pins.exists():
@@ -152,8 +194,13 @@ class Gate:
 
     def status(self) -> GateStatus:
         """Where the gate stands, what is in force, what it has counted."""
-        with self._pins.lock(), SharedMaps.open(self._pins) as shared:
-            return read_status(self.name, read_state(self._pins, self._about()), shared)
+        with self._reading() as table:
+            return read_status(self.name, self._read(), table)
+
+    def memory(self) -> Sequence[Memory]:
+        """What the gate's maps and programs take of the kernel's memory."""
+        with self._pins.lock():
+            return read_memory(self._pins)
 
     def events(self, timeout: float | None = None) -> Iterator[DropEvent]:
         """Drops as they happen, until none came for `timeout` seconds (None: for ever). One process can
@@ -178,12 +225,14 @@ class Gate:
         self._clear()
         try:
             self._pins.make()
-            self._write_about(About(interface.name, network_namespace(), interface.link_header, hook))
+            write_about(self._pins, About(interface.name, network_namespace(), interface.link_header, hook))
             with SharedMaps({}) as shared:
-                build(self._pins, spec, interface.link_header, shared, HOOKS[hook], slots).renamed("")
-            self._attach(self._read(), rungs)
+                build(
+                    self._pins, spec, stored_manifest(spec), interface.link_header, shared, HOOKS[hook], slots
+                ).renamed("")
+            attach_current(self._pins, self._read(), rungs)
         except BaseException:
-            self._dismantle()
+            dismantle(self._pins)
             raise
 
     def _adopt(
@@ -195,38 +244,37 @@ class Gate:
         rungs: Collection[Rung] | None,
     ) -> None:
         _check_same(state, interface, hook, self.name)
+        stored = stored_manifest(spec)
         with SharedMaps.open(self._pins) as shared:
-            DeviceTable(shared).repair([])
+            self._repair(state, shared)
             if not state.attached:
-                state = self._renew(state, shared, spec, interface)
-            with _tables(state) as tables:
-                DeviceTable(shared).repair(tables)
+                state = self._renew(state, shared, spec, stored, interface)
             if not state.enforcing:
-                state = self._attach(state, rungs)
-            if _current(state, self.name).digest != artefact_digest(spec):
-                self._swap(state, shared, spec)
+                state = attach_current(self._pins, state, rungs)
+            if current_of(self._pins, state).stored.digest != stored.digest:
+                self._swap(state, shared, spec, stored)
 
-    def _renew(self, state: State, shared: SharedMaps, spec: ObjectSpec, interface: Interface) -> State:
+    def _renew(
+        self, state: State, shared: SharedMaps, spec: ObjectSpec, stored: StoredManifest, interface: Interface
+    ) -> State:
         """Prepare a gate that no hook holds, its device having gone, for the device as it is now."""
-        current = _current(state, self.name)
+        current = current_of(self._pins, state)
         same_header = state.about.link_header == interface.link_header
-        if not same_header or current.digest != artefact_digest(spec):
-            new = build(self._pins, spec, interface.link_header, shared, state.hooks, shared.slots)
-            with GenerationTables(new) as tables:
-                DeviceTable(shared).fill(tables)
-            new = new.renamed("")
+        if not same_header or current.stored.digest != stored.digest:
+            new = build(self._pins, spec, stored, interface.link_header, shared, state.hooks, shared.slots)
+            self._fill(state, shared, new)
+            new.renamed("")
             for other in state.generations:
                 if other != current or not same_header:
                     other.remove()
-            current = new
         about = About(interface.name, network_namespace(), interface.link_header, state.about.hook)
-        self._write_about(about)
+        write_about(self._pins, about)
         # Links of the device that went would say that the generation they hold is live.
         for hook in state.hooks:
             (self._pins.links / hook.value).unlink(missing_ok=True)
         return read_state(self._pins, about)
 
-    def _swap(self, state: State, shared: SharedMaps, spec: ObjectSpec) -> int:
+    def _swap(self, state: State, shared: SharedMaps, spec: ObjectSpec, stored: StoredManifest) -> int:
         if not state.enforcing:
             raise StateError(
                 "swap",
@@ -235,10 +283,10 @@ class Gate:
                 "run it again, which attaches it",
             )
         previous = state.previous
-        new = build(self._pins, spec, state.about.link_header, shared, state.hooks, shared.slots)
+        coverings = {one.brief.indexes for one in state.generations}
+        new = build(self._pins, spec, stored, state.about.link_header, shared, state.hooks, shared.slots)
         try:
-            with GenerationTables(new) as tables:
-                DeviceTable(shared).fill(tables)
+            self._fill(state, shared, new)
             if previous is not None:
                 previous.renamed(OLD)
             switch(self._pins, state, new, state.hooks)
@@ -246,8 +294,23 @@ class Gate:
             recover(self._pins, read_state(self._pins, state.about))
             raise
         new.renamed("")
-        recover(self._pins, read_state(self._pins, state.about))
+        state = recover(self._pins, read_state(self._pins, state.about))
+        if coverings - {one.brief.indexes for one in state.generations}:
+            # What the generation that went looked up in the hash need not be there any more.
+            with self._opened(state, shared) as (table, _):
+                table.settle()
         return new.number
+
+    def _fill(self, state: State, shared: SharedMaps, new: Generation) -> None:
+        """Tell a generation that is not live yet the devices' addresses and the users' classes."""
+        with self._opened(state, shared, new) as (table, tables):
+            table.settle()
+            table.set_classes(tables[-1:])
+
+    def _repair(self, state: State, shared: SharedMaps) -> None:
+        """Finish what a crash left half done of devices and classes."""
+        with self._opened(state, shared) as (table, tables), self._pins.changing():
+            table.repair(tables)
 
     def _switch(self, state: State, target: Generation) -> None:
         try:
@@ -256,68 +319,11 @@ class Gate:
             recover(self._pins, read_state(self._pins, state.about))
             raise
 
-    def _attach(self, state: State, rungs: Collection[Rung] | None) -> State:
-        """Put the current generation on the hooks that have no program. What was attached here is taken
-        off again where one refuses."""
-        if state.ifindex is None:
-            raise StateError("attach", self.name, f"{state.about.device} is not in this network namespace")
-        current = _current(state, self.name)
-        made: list[tuple[Attachment, tuple[Refusal, ...]]] = []
-        try:
-            for hook in state.hooks:
-                found = state.attachments[hook]
-                if found is None or not found.alive or state.live[hook] is None:
-                    if found is not None and found.alive:
-                        # The gate's link, with a program that somebody else put there.
-                        attach.detach(found, self._pins.links, None)
-                    with current.program(hook) as program:
-                        made.append(
-                            attach.attach(
-                                hook,
-                                program.fd,
-                                state.ifindex,
-                                self._pins.links,
-                                device=state.about.device,
-                                rungs=rungs,
-                            )
-                        )
-        except BaseException:
-            for attachment, _ in reversed(made):
-                with current.program(attachment.hook) as program:
-                    attach.detach(attachment, self._pins.links, program.fd)
-            raise
-        about = replace(
-            state.about,
-            rungs={**state.about.rungs, **{one.hook: one.rung for one, _ in made}},
-            refused={**state.about.refused, **{one.hook: refused for one, refused in made}},
-        )
-        self._write_about(about)
-        return read_state(self._pins, about)
-
-    def _dismantle(self) -> None:
-        """Take what there is off the hooks, last hook first, then remove the folder."""
-        try:
-            about = read_about(self._pins)
-        except PinError:
-            # Written by another release: its links go with their pins.
-            about = None
-        if about is not None:
-            state = read_state(self._pins, about)
-            for hook in reversed(state.hooks):
-                attachment, live = state.attachments[hook], state.live[hook]
-                if attachment is None:
-                    continue
-                if live is None:
-                    attach.detach(attachment, self._pins.links, None)
-                    continue
-                with live.program(hook) as program:
-                    attach.detach(attachment, self._pins.links, program.fd)
-        self._pins.remove()
-
     def _clear(self) -> None:
-        for path in (self._pins.generations, self._pins.maps, self._pins.links):
+        for path in (self._pins.generations, self._pins.maps, self._pins.links, self._pins.unfinished):
             remove_tree(path)
-        self._pins.about.unlink(missing_ok=True)
+        for path in (self._pins.subjects, self._pins.about):
+            path.unlink(missing_ok=True)
 
     def _about(self) -> About:
         about = read_about(self._pins)
@@ -327,43 +333,40 @@ class Gate:
             )
         return about
 
-    def _write_about(self, about: About) -> None:
-        # Renaming puts the new one in the place of the old in one step.
-        fresh = self._pins.root / "about-next"
-        fresh.unlink(missing_ok=True)
-        pin_bytes(fresh, about.to_json())
-        fresh.rename(self._pins.about)
-
     def _read(self) -> State:
         return read_state(self._pins, self._about())
 
     @contextmanager
-    def _locked(self) -> Iterator[SharedMaps]:
-        """The shared maps, with the lock held."""
-        with self._pins.lock(), SharedMaps.open(self._pins) as shared:
-            yield shared
+    def _reading(self) -> Iterator[DeviceTable]:
+        """The devices, with the lock held. All generations know the same, so one is asked."""
+        with self._pins.lock(), SharedMaps.open(self._pins) as shared, ExitStack() as stack:
+            whole = [one for one in generations(self._pins) if not one.mark]
+            spaces = [stack.enter_context(OpenIndexes(one)).indexes for one in whole[-1:]]
+            yield self._table(shared, spaces)
 
     @contextmanager
-    def _writing(self) -> Iterator[tuple[State, SharedMaps, Sequence[GenerationTables]]]:
-        """State, shared maps and the tables of all generations, after what a crash left is mended."""
-        with self._locked() as shared:
+    def _writing(self) -> Iterator[tuple[State, SharedMaps]]:
+        """State and shared maps, with the lock held, after what a crash left is mended."""
+        with self._pins.lock(), SharedMaps.open(self._pins) as shared:
             state = recover(self._pins, self._read())
-            with _tables(state) as tables:
-                DeviceTable(shared).repair(tables)
-                yield state, shared, tables
+            if self._pins.unfinished.is_dir():
+                self._repair(state, shared)
+            yield state, shared
 
+    @contextmanager
+    def _opened(
+        self, state: State, shared: SharedMaps, *new: Generation
+    ) -> Iterator[tuple[DeviceTable, Sequence[OpenTables]]]:
+        """The devices in all generations, and the generations' tables: that in force, others, `new`."""
+        others = (one for one in state.generations if one != state.current)
+        ordered = [one for one in (state.current, *others, *new) if one is not None]
+        with ExitStack() as stack:
+            tables = [stack.enter_context(OpenTables(one)) for one in ordered]
+            yield self._table(shared, [one.indexes for one in tables]), tables
 
-@contextmanager
-def _tables(state: State) -> Iterator[list[GenerationTables]]:
-    with ExitStack() as stack:
-        yield [stack.enter_context(GenerationTables(one)) for one in state.generations]
-
-
-def _current(state: State, name: str) -> Generation:
-    current = state.current
-    if current is None:
-        raise StateError("open gate", name, "no policy is loaded", "run it again, or detach it")
-    return current
+    def _table(self, shared: SharedMaps, spaces: Sequence[Space]) -> DeviceTable:
+        subjects = Subjects(self._pins.subjects, shared.slots)
+        return DeviceTable(shared, subjects, Owners(shared.raw("addresses"), spaces))
 
 
 def _check_same(state: State, interface: Interface, hook: str, name: str) -> None:

@@ -8,21 +8,20 @@ is being removed. See state for what that is good for.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
+from wardgate.runtime.addresses import number_of
 from wardgate.runtime.attach import Hook
 from wardgate.runtime.codec import U32, record_codec
-from wardgate.runtime.devices import Address
 from wardgate.runtime.errors import ArtefactError
 from wardgate.runtime.layout.codes import LinkHeader
-from wardgate.runtime.layout.manifest import Manifest
+from wardgate.runtime.layout.manifest import Manifest, TunnelIndex
 from wardgate.runtime.layout.maps import (
     MAPS_BY_NAME,
     PROGRAM_EGRESS,
@@ -30,17 +29,18 @@ from wardgate.runtime.layout.maps import (
     PROGRAM_XDP,
     RULE_HITS,
     SUBJECT_CLASS,
-    TUNNEL_INDEX,
-    MapType,
     Scope,
 )
-from wardgate.runtime.layout.records import COUNTER
-from wardgate.runtime.maps import Map, MapView, TypedMap
+from wardgate.runtime.layout.records import HITS, HITS_A_BLOCK
+from wardgate.runtime.maps import Map, TypedMap
 from wardgate.runtime.object import LoadedObject, load_object
+from wardgate.runtime.owners import Index
 from wardgate.runtime.pins import GatePins, remove_tree
 from wardgate.runtime.program import Program
-from wardgate.runtime.shared import SharedMaps, sizes
+from wardgate.runtime.shared import SharedMaps, class_entries, sizes
 from wardgate.runtime.spec import ObjectSpec
+from wardgate.runtime.stored import Brief, StoredManifest, read_brief, read_manifest, remember_manifest
+from wardgate.runtime.views import MapView
 
 PROGRAMS: Final = {Hook.INGRESS: PROGRAM_INGRESS, Hook.EGRESS: PROGRAM_EGRESS, Hook.XDP: PROGRAM_XDP}
 
@@ -48,7 +48,7 @@ NEXT: Final = "next-"
 OLD: Final = "old-"
 GONE: Final = "gone-"
 _MANIFEST: Final = "manifest"
-_DIGEST: Final = "digest"
+_CLASS_BITS: Final = (16, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,23 @@ class Generation:
 
     @property
     def manifest(self) -> Manifest:
-        """What the policy says of itself; ArtefactError where a crash left none."""
-        return _read_manifest(self.path / _MANIFEST, self.path.stat().st_ino)
+        """What the policy says of itself; StoredManifestError."""
+        return read_manifest(self.path / _MANIFEST)
 
     @property
-    def digest(self) -> bytes:
-        """Digest of the artefact that it was made of, see `artefact_digest`."""
-        return read_bytes(self.path / _DIGEST)
+    def brief(self) -> Brief:
+        """The little of it that devices need, which is much sooner read."""
+        return read_brief(self.path / _MANIFEST)
+
+    @property
+    def stored(self) -> StoredManifest:
+        """The manifest as it is pinned; its digest is that of the artefact."""
+        return StoredManifest.read(self.path / _MANIFEST)
+
+    def replace_manifest(self, stored: StoredManifest, manifest: Manifest) -> None:
+        """Pin another in its place, in one step; `manifest` is `stored` as a whole."""
+        stored.write(self.path / _MANIFEST)
+        remember_manifest(self.path / _MANIFEST, manifest)
 
     def program(self, hook: Hook) -> Program:
         """The program for a hook; the caller closes it."""
@@ -103,60 +113,83 @@ class Generation:
         path = self.path / RULE_HITS.name
         if not path.exists():
             return {}
+        found: dict[int, tuple[int, int]] = {}
         with Map.open_pin(path) as raw:
-            totals = TypedMap(raw, U32, record_codec(COUNTER)).totals()
-            return {rule: (count.packets, count.bytes) for rule, count in totals if count.packets}
+            for block, hits in TypedMap(raw, U32, record_codec(HITS)).totals():
+                pairs = zip(hits.rules[::2], hits.rules[1::2], strict=True)
+                rules = enumerate(pairs, block * HITS_A_BLOCK)
+                found.update({rule: count for rule, count in rules if count[0]})
+        return found
 
 
-class GenerationTables:
-    """A generation's tables open for change: a context manager. See devices.Generation."""
+class OpenIndexes:
+    """A generation's indexes of addresses, open for change: a context manager."""
 
     def __init__(self, generation: Generation) -> None:
-        self.manifest = generation.manifest
+        self.brief = generation.brief
         self._stack = ExitStack()
         try:
-            self._classes = self._view(generation.path / SUBJECT_CLASS.name)
-            self._slots = self._view(generation.path / TUNNEL_INDEX.name)
+            self.indexes = tuple(
+                self._open(generation.path / name, index) for name, index in self.brief.indexes
+            )
         except BaseException:
             self._stack.close()
             raise
-        index = self.manifest.tunnel_index
-        self._base = int(ipaddress.IPv4Address(index.base)) if index else 0
 
-    def _view(self, path: Path) -> MapView | None:
-        if not path.exists():
-            return None
+    def _open(self, path: Path, index: TunnelIndex) -> Index:
         with Map.open_pin(path) as raw:
-            return self._stack.enter_context(raw.view())
-
-    def set_class(self, subject: int, user: str) -> None:
-        """Give a subject the class that the policy has for the user."""
-        if self._classes is not None:
-            self._classes.store(subject, 0, 4, self.manifest.class_of(user))
-
-    def set_slot(self, address: Address, slot: int) -> None:
-        """Lead an address to a slot, if the index covers it."""
-        if self._slots is not None and isinstance(address, ipaddress.IPv4Address):
-            offset = int(address) - self._base
-            if 0 <= offset < self._slots.slots:
-                self._slots.store(offset, 0, 4, slot)
-
-    def set_slots(self, slots: Mapping[Address, int]) -> None:
-        """Lead all these addresses to their slots."""
-        for address, slot in slots.items():
-            self.set_slot(address, slot)
+            first = number_of(ip_address(index.base))
+            view = self._stack.enter_context(raw.view())
+            return Index(range(first, first + index.size), raw.info.id, view)
 
     def close(self) -> None:
-        """Unmap the tables."""
+        """Unmap them."""
         self._stack.close()
 
-    def __enter__(self) -> GenerationTables:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class OpenTables(OpenIndexes):
+    """A generation's indexes and its table of classes, open for change: a context manager."""
+
+    def __init__(self, generation: Generation) -> None:
+        super().__init__(generation)
+        try:
+            self._classes = self._open_classes(generation.path / SUBJECT_CLASS.name)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_classes(self, path: Path) -> MapView | None:
+        if not path.exists():
+            return None
+        with Map.open_pin(path) as raw:
+            return self._stack.enter_context(raw.view())
+
+    def set_classes(self, users: Mapping[int, str]) -> int:
+        """Give subjects the classes that the policy has for these users, each in one store, where they have
+        others; how many had."""
+        if self._classes is None:
+            return 0
+        bits = self.brief.class_bits
+        entry_bits, size = 8 * self._classes.value_size, bits // 8
+        wanted: dict[int, dict[int, int]] = {}
+        for subject, user in users.items():
+            slot, rest = divmod(subject * bits, entry_bits)
+            wanted.setdefault(rest // 8, {})[slot] = self.brief.class_of(user)
+        changed = 0
+        for offset, classes in wanted.items():
+            has = self._classes.column(offset, size)
+            changes = {slot: number for slot, number in classes.items() if has[slot] != number}
+            self._classes.store_each(offset, size, changes)
+            changed += len(changes)
+        return changed
 
 
 def generations(pins: GatePins) -> list[Generation]:
@@ -171,35 +204,41 @@ def generations(pins: GatePins) -> list[Generation]:
 def build(
     pins: GatePins,
     spec: ObjectSpec,
+    stored: StoredManifest,
     link_header: LinkHeader,
     shared: SharedMaps,
     hooks: Iterable[Hook],
     slots: int,
 ) -> Generation:
-    """Load what `hooks` need of `spec` as the next generation, marked `next-`; its tables are empty.
+    """Load what `hooks` need of `spec` as the next generation, marked `next-`; its classes are not set, and
+    its indexes are empty but where it has them in common with other generations.
 
-    Shared maps that the gate lacks are made with `slots` device slots, and pinned. On any error the
-    folder is removed again; WardgateError.
+    `stored` is what `stored_manifest` makes of `spec`. Shared maps that the gate lacks are made with `slots`
+    device slots, and pinned. On any error the folder is removed again; WardgateError.
     """
-    manifest = spec.manifest
-    if manifest is None:
-        raise ArtefactError(".wardgate.manifest", "is missing: the object was not made by `wardgate compile`")
+    manifest = _manifest_of(spec)
+    bits = manifest.parameters.get("class_bits")
+    if bits not in _CLASS_BITS or manifest.classes > 1 << bits:
+        raise ArtefactError(".wardgate.manifest", f"has {manifest.classes} policy classes in {bits} bits")
     programs = {}
     for hook in hooks:
         name = PROGRAMS[hook]
         if name not in spec.programs:
             raise ArtefactError(f"program {name!r}", f"is missing, which the {hook.value} hook needs")
         programs[name] = spec.programs[name]
-    digest = artefact_digest(spec)
     # Verifying a program that nothing will run would only take time.
     spec = replace(spec, programs=programs)
-    number = max((generation.number for generation in generations(pins)), default=0) + 1
+    before = generations(pins)
+    number = max((generation.number for generation in before), default=0) + 1
     generation = Generation(pins.generations / f"{NEXT}{number}")
     config = {"link_header": int(link_header), "generation": number, "trace": 0}
-    with load_object(spec, config=config, shared_maps=shared.maps, resize=sizes(slots)) as loaded:
+    resize = {**sizes(slots), SUBJECT_CLASS.name: class_entries(slots, bits)}
+    with ExitStack() as stack:
+        given = {**shared.maps, **_common_indexes(manifest, before, stack)}
+        loaded = stack.enter_context(load_object(spec, config=config, shared_maps=given, resize=resize))
         generation.path.mkdir()
         try:
-            _pin(generation, loaded, manifest, digest)
+            _pin(generation, loaded, stored)
             shared.complete(pins, _of_scope(loaded, Scope.GATE), slots)
         except BaseException:
             generation.remove()
@@ -207,12 +246,32 @@ def build(
     return generation
 
 
-def artefact_digest(spec: ObjectSpec) -> bytes:
-    """SHA-256 of what an artefact makes the kernel do: equal for artefacts that need not be swapped.
+def _common_indexes(manifest: Manifest, before: Iterable[Generation], stack: ExitStack) -> dict[str, Map]:
+    """The indexes of other generations that cover the same addresses as those of `manifest`."""
+    wanted = {"tunnel4": manifest.tunnel4, "tunnel6": manifest.tunnel6}
+    found: dict[str, Map] = {}
+    for generation in before:
+        for name, index in generation.brief.indexes:
+            if name not in found and index == wanted[name]:
+                found[name] = stack.enter_context(Map.open_pin(generation.path / name))
+    return found
 
-    The manifest alone would not tell code apart that two compilers made of one policy.
-    """
-    parts = [spec.licence.encode(), spec.manifest.to_json() if spec.manifest else b""]
+
+def stored_manifest(spec: ObjectSpec) -> StoredManifest:
+    """The manifest of an artefact, and with it the digest of what the artefact makes the kernel do; the
+    manifest alone would not tell code apart that two compilers made of one policy. ArtefactError where it
+    has none."""
+    return StoredManifest.of(_manifest_of(spec), _code_digest(spec))
+
+
+def _manifest_of(spec: ObjectSpec) -> Manifest:
+    if spec.manifest is None:
+        raise ArtefactError(".wardgate.manifest", "is missing: the object was not made by `wardgate compile`")
+    return spec.manifest
+
+
+def _code_digest(spec: ObjectSpec) -> str:
+    parts = [spec.licence.encode()]
     for function in (*spec.programs.values(), *spec.functions.values()):
         references = [(one.index, one.target.value, one.name, one.offset) for one in function.relocations]
         parts += [function.name.encode(), function.instructions, repr(references).encode()]
@@ -223,36 +282,16 @@ def artefact_digest(spec: ObjectSpec) -> bytes:
     for part in parts:
         total.update(len(part).to_bytes(8, "little"))
         total.update(part)
-    return total.digest()
+    return total.hexdigest()
 
 
-def _pin(generation: Generation, loaded: LoadedObject, manifest: Manifest, digest: bytes) -> None:
+def _pin(generation: Generation, loaded: LoadedObject, stored: StoredManifest) -> None:
     for name, program in loaded.programs.items():
         program.pin(generation.path / name)
     for name, found in _of_scope(loaded, Scope.GENERATION).items():
         found.pin(generation.path / name)
-    pin_bytes(generation.path / _MANIFEST, manifest.to_json())
-    pin_bytes(generation.path / _DIGEST, digest)
+    stored.write(generation.path / _MANIFEST)
 
 
 def _of_scope(loaded: LoadedObject, scope: Scope) -> dict[str, Map]:
     return {name: found for name, found in loaded.maps.items() if MAPS_BY_NAME[name].scope is scope}
-
-
-def pin_bytes(path: Path, data: bytes) -> None:
-    """Keep `data` at `path`, as the one value of a frozen array."""
-    with Map.create(path.name, MapType.ARRAY, 4, len(data), 1) as holder:
-        holder.update(bytes(4), data)
-        holder.freeze()
-        holder.pin(path)
-
-
-def read_bytes(path: Path) -> bytes:
-    """What `pin_bytes` keeps there; BpfError where nothing is."""
-    with Map.open_pin(path) as holder:
-        return holder.lookup(bytes(4)) or b""
-
-
-@lru_cache(maxsize=8)
-def _read_manifest(path: Path, inode: int) -> Manifest:  # noqa: ARG001 - the inode tells folders apart
-    return Manifest.from_json(read_bytes(path))

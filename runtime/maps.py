@@ -1,10 +1,9 @@
-"""Maps in the kernel: raw (`Map`), typed (`TypedMap`), and mapped into memory (`MapView`)."""
+"""Maps in the kernel: raw (`Map`) and typed (`TypedMap`)."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import mmap
 import struct
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -14,8 +13,8 @@ from typing import Any, Final
 
 from wardgate.runtime.batch import BatchUnsupportedError, read_batches
 from wardgate.runtime.codec import Codec, IntCodec, RecordValue
-from wardgate.runtime.errors import UnsupportedError, WardgateError
-from wardgate.runtime.layout.maps import MapFlag, MapType
+from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.layout.maps import MapType
 from wardgate.runtime.syscall import (
     OBJECT_NAME_BYTES,
     Cmd,
@@ -28,6 +27,7 @@ from wardgate.runtime.syscall import (
     obj_pin,
     raw_bpf,
 )
+from wardgate.runtime.views import MapView
 
 ANY, NO_EXIST, EXIST = 0, 1, 2
 """Flags of an update: make or replace; only make; only replace (BPF_ANY, ...)."""
@@ -39,7 +39,6 @@ ARRAY_TYPES: Final = frozenset({MapType.ARRAY, MapType.PERCPU_ARRAY})
 _BTF_TYPES: Final = frozenset({MapType.HASH, MapType.ARRAY, MapType.PERCPU_ARRAY, MapType.LRU_HASH})
 """Types whose maps may carry BTF for key and value; the kernel refuses it for a ring buffer."""
 
-_FORMATS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _CPUS: Final = Path("/sys/devices/system/cpu/possible")
 
 
@@ -246,82 +245,7 @@ class Map:
 
     def view(self, *, writable: bool = True) -> MapView:
         """The values of an mmapable array in memory; UnsupportedError for another map."""
-        return MapView(self, writable)
-
-
-class MapView:
-    """The values of an array in this process's memory, a context manager.
-
-    A store of 8 aligned bytes or less is seen by programs as a whole, never half done. Slots count
-    from 0; IndexError and ValueError keep accesses within the map.
-    """
-
-    def __init__(self, owner: Map, writable: bool) -> None:
-        info = owner.info
-        if info.type != MapType.ARRAY or not info.flags & MapFlag.MMAPABLE:
-            raise UnsupportedError("map into memory", repr(owner.name), "it is no mmapable array")
-        self.slots = info.max_entries
-        self.value_size = info.value_size
-        self.stride = -(-info.value_size // 8) * 8
-        length = -(-self.stride * self.slots // mmap.PAGESIZE) * mmap.PAGESIZE
-        protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
-        try:
-            self._memory = mmap.mmap(owner.fd.fileno(), length, mmap.MAP_SHARED, protection)
-        except PermissionError:
-            raise WardgateError(
-                "map into memory", repr(owner.name), "it is frozen", "open the view with writable=False"
-            ) from None
-        self._words = memoryview(self._memory)
-
-    def _place(self, slot: int, offset: int, size: int) -> int:
-        if not 0 <= slot < self.slots:
-            raise IndexError(f"slot {slot} of {self.slots}")
-        if not 0 <= offset <= self.value_size - size:
-            raise ValueError(f"{size} bytes at offset {offset} of a value of {self.value_size} bytes")
-        return slot * self.stride + offset
-
-    def read(self, slot: int) -> bytes:
-        """The value in a slot. A value that a program changes meanwhile may be read half changed."""
-        place = self._place(slot, 0, self.value_size)
-        return bytes(self._words[place : place + self.value_size])
-
-    def write(self, slot: int, value: bytes) -> None:
-        """Copy a value into a slot, which programs may see half done."""
-        place = self._place(slot, 0, len(value))
-        self._words[place : place + len(value)] = value
-
-    def load(self, slot: int, offset: int, size: int) -> int:
-        """The aligned unsigned integer of 1, 2, 4 or 8 bytes at `offset` in a slot, in one load."""
-        return int(self._cells(slot, offset, size)[0])
-
-    def store(self, slot: int, offset: int, size: int, value: int) -> None:
-        """Set the aligned unsigned integer of 1, 2, 4 or 8 bytes at `offset` in a slot, in one store."""
-        self._cells(slot, offset, size)[0] = value
-
-    def column(self, offset: int, size: int) -> list[int]:
-        """The aligned unsigned integer of 1, 2, 4 or 8 bytes at `offset` of every slot, in order."""
-        self._cells(0, offset, size)
-        cells = self._words[: self.slots * self.stride].cast(_FORMATS[size])  # type: ignore[call-overload]
-        return list(cells[offset // size :: self.stride // size])
-
-    def _cells(self, slot: int, offset: int, size: int) -> memoryview[int]:
-        place = self._place(slot, offset, size)
-        if size not in _FORMATS or place % size:
-            raise ValueError(f"{size} bytes at offset {offset} are not an aligned integer")
-        return self._words[place : place + size].cast(_FORMATS[size])  # type: ignore[call-overload, no-any-return]
-
-    def close(self) -> None:
-        """Unmap."""
-        self._words.release()
-        self._memory.close()
-
-    def __enter__(self) -> MapView:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        return MapView(self.fd, self.info, self.name, writable)
 
 
 class TypedMap:
@@ -391,7 +315,13 @@ class TypedMap:
         return ((key, self.add(values)) for key, values in self.items())
 
     def add(self, values: list[Any]) -> Any:
-        """The sum of integers, or of records of integers."""
+        """The sum of integers, or of records of integers and arrays of integers."""
         if isinstance(self.value_codec, IntCodec):
             return sum(values)
-        return RecordValue({name: sum(value[name] for value in values) for name in values[0]})
+        return RecordValue({name: _sum([value[name] for value in values]) for name in values[0]})
+
+
+def _sum(values: list[Any]) -> Any:
+    if isinstance(values[0], tuple):
+        return tuple(map(sum, zip(*values, strict=True)))
+    return sum(values)

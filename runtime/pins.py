@@ -2,7 +2,9 @@
 
     /sys/fs/bpf/wardgate/NAME/
         about                   what the gate is: device, hook, rungs (see About)
-        maps/MAP                shared maps, and `subjects`
+        subjects                users by their ids (see subjects)
+        unfinished/             there while devices or classes are being changed
+        maps/MAP                shared maps
         generations/N/          programs, generation maps and manifest of a loaded policy
         links/HOOK              links; attachments without one are held by the device itself
 
@@ -134,6 +136,16 @@ class GatePins:
         return self.root / "about"
 
     @property
+    def subjects(self) -> Path:
+        """Pin of the users' names."""
+        return self.root / "subjects"
+
+    @property
+    def unfinished(self) -> Path:
+        """The empty folder that is there while a writer changes several places that must agree."""
+        return self.root / "unfinished"
+
+    @property
     def maps(self) -> Path:
         """Folder of the shared maps."""
         return self.root / "maps"
@@ -159,6 +171,13 @@ class GatePins:
         """Make the folders that are missing; PinError. The lock is held."""
         for path in (self.maps, self.generations, self.links):
             path.mkdir(exist_ok=True)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Leave word that what is done here has to be mended, until it is done. The lock is held."""
+        self.unfinished.mkdir(exist_ok=True)
+        yield
+        self.unfinished.rmdir()
 
     def remove(self) -> None:
         """Remove the folder with all pins in it, and the parent when it was the last gate's."""

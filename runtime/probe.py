@@ -31,6 +31,7 @@ _LOOPBACK: Final = 1
 _ATTACH_TCX_INGRESS: Final = 46
 _ATTACH_XDP: Final = 37
 _XDP_GENERIC: Final = 1 << 1
+_JIFFIES: Final = 118
 _BOOT_NS: Final = 125
 _MOVE_0: Final = struct.pack("<BBhi", 0xB7, 0, 0, 0)
 _EXIT: Final = struct.pack("<BBhi", 0x95, 0, 0, 0)
@@ -111,12 +112,12 @@ def _program(kind: ProgramKind) -> str:
         return "loaded one"
 
 
-def _boot_clock() -> str:
-    call = struct.pack("<BBhi", 0x85, 0, 0, _BOOT_NS)
+def _helper(number: int, name: str) -> str:
+    call = struct.pack("<BBhi", 0x85, 0, 0, number)
     for kind in ProgramKind:
         with _load(kind, call + _MOVE_0 + _EXIT):
             pass
-    return "loaded programs that call bpf_ktime_get_boot_ns"
+    return f"loaded programs that call {name}"
 
 
 def _bounded_loops() -> str:
@@ -271,7 +272,8 @@ _PROBES: Final[dict[str, Callable[[], str]]] = {
     features.PROGRAM_XDP: lambda: _program(ProgramKind.XDP),
     features.BOUNDED_LOOPS: _bounded_loops,
     features.MEMORY_ARGUMENTS: _memory_arguments,
-    features.BOOT_CLOCK: _boot_clock,
+    features.BOOT_CLOCK: lambda: _helper(_BOOT_NS, "bpf_ktime_get_boot_ns"),
+    features.TICKS: lambda: _helper(_JIFFIES, "bpf_jiffies64"),
     features.RING_BUFFER: _ring_buffer,
     features.FROZEN_TABLES: _frozen_tables,
     features.MMAPABLE_ARRAYS: _mmapable,

@@ -13,13 +13,13 @@ from enum import Enum
 from typing import Final
 
 from wardgate.runtime import clock
+from wardgate.runtime.addresses import Address
 from wardgate.runtime.codec import RecordValue
-from wardgate.runtime.devices import Address, Device, DeviceTable
+from wardgate.runtime.devices import Device, DeviceTable
 from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.layout.codes import DEVICE_LOCKED
 from wardgate.runtime.layout.records import DEVICE
-from wardgate.runtime.maps import MapView
-from wardgate.runtime.shared import SharedMaps
+from wardgate.runtime.views import MapView
 
 _OFFSETS: Final = DEVICE.offsets
 _LONGEST: Final = 10 * 365 * 86_400
@@ -81,7 +81,7 @@ def session_of(device: Device, now: int) -> Session:
 class Sessions:
     """The sessions of a gate."""
 
-    def __init__(self, locked: Callable[[], AbstractContextManager[SharedMaps]]) -> None:
+    def __init__(self, locked: Callable[[], AbstractContextManager[DeviceTable]]) -> None:
         self._locked = locked
 
     def grant(self, address: str | Address, duration_s: float, idle_s: float | None = None) -> Session:
@@ -96,7 +96,7 @@ class Sessions:
                     f"a {what} of {seconds} s",
                     "give more than 0, at most 10 years",
                 )
-        with self._slot(address) as (shared, slot, view):
+        with self._slot(address) as (table, slot, view):
             if view.load(slot, _OFFSETS["flags"], 4) & DEVICE_LOCKED:
                 raise SessionError("grant session", str(address), "the device is locked", "unlock it first")
             now = clock.now()
@@ -104,46 +104,46 @@ class Sessions:
             view.store(slot, _OFFSETS["last_active"], 8, now)
             view.store(slot, _OFFSETS["idle_limit"], 8, clock.nanoseconds(idle_s) if idle_s else 0)
             view.store(slot, _OFFSETS["deadline"], 8, now + clock.nanoseconds(duration_s))
-            return _read(shared, address)
+            return _read(table, address)
 
     def revoke(self, address: str | Address) -> Session:
         """End the device's session: its next packet needs another. DeviceError."""
-        with self._slot(address) as (shared, slot, view):
+        with self._slot(address) as (table, slot, view):
             view.store(slot, _OFFSETS["deadline"], 8, 0)
-            return _read(shared, address)
+            return _read(table, address)
 
     def lock(self, address: str | Address) -> Session:
         """Refuse what needs a session, whatever the session, until `unlock`. DeviceError."""
-        with self._slot(address) as (shared, slot, view):
+        with self._slot(address) as (table, slot, view):
             flags = view.load(slot, _OFFSETS["flags"], 4)
             view.store(slot, _OFFSETS["flags"], 4, flags | DEVICE_LOCKED)
-            return _read(shared, address)
+            return _read(table, address)
 
     def unlock(self, address: str | Address) -> Session:
         """Let the session count again, if it is still good. DeviceError."""
-        with self._slot(address) as (shared, slot, view):
+        with self._slot(address) as (table, slot, view):
             flags = view.load(slot, _OFFSETS["flags"], 4)
             view.store(slot, _OFFSETS["flags"], 4, flags & ~DEVICE_LOCKED)
-            return _read(shared, address)
+            return _read(table, address)
 
     def get(self, address: str | Address) -> Session:
         """The device's session; DeviceError."""
-        with self._locked() as shared:
-            return _read(shared, address)
+        with self._locked() as table:
+            return _read(table, address)
 
     def list(self) -> list[Session]:
         """The sessions of all devices, by address; a device that never had one is in it too."""
-        with self._locked() as shared:
+        with self._locked() as table:
             now = clock.now()
-            return [session_of(device, now) for device in DeviceTable(shared).list()]
+            return [session_of(device, now) for device in table.list()]
 
     @contextmanager
-    def _slot(self, address: str | Address) -> Iterator[tuple[SharedMaps, int, MapView]]:
-        with self._locked() as shared:
-            slot = DeviceTable(shared).slot_of(address)
-            with shared.raw("devices").view() as view:
-                yield shared, slot, view
+    def _slot(self, address: str | Address) -> Iterator[tuple[DeviceTable, int, MapView]]:
+        with self._locked() as table:
+            slot = table.slot_of(address)
+            with table.shared.raw("devices").view() as view:
+                yield table, slot, view
 
 
-def _read(shared: SharedMaps, address: str | Address) -> Session:
-    return session_of(DeviceTable(shared).find(address), clock.now())
+def _read(table: DeviceTable, address: str | Address) -> Session:
+    return session_of(table.find(address), clock.now())

@@ -10,40 +10,34 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
 
-from wardgate.runtime.codec import U32, Codec, record_codec
 from wardgate.runtime.errors import MapMismatchError
 from wardgate.runtime.layout import maps as layouts
-from wardgate.runtime.layout.maps import MapFlag, MapLayout, MapType, Scope
-from wardgate.runtime.layout.records import SUBJECT_NAME, Record
+from wardgate.runtime.layout.maps import MAPS_BY_NAME, SUBJECT_CLASS
 from wardgate.runtime.maps import Map, TypedMap
+from wardgate.runtime.object import layout_map
 from wardgate.runtime.pins import GatePins
-
-SUBJECTS: Final = MapLayout(
-    "subjects", MapType.HASH, Scope.GATE, layouts.DEVICE_SLOTS, SUBJECT_NAME, None,
-    MapFlag.NO_PREALLOC, True, "Every user's name to a subject id, from 1.",
-)  # fmt: skip
-"""Made and read by the runtime alone."""
 
 _NEEDED: Final = (
     layouts.ADDRESSES,
     layouts.DEVICES,
     layouts.LIMITS,
-    layouts.REASONS,
+    layouts.PROCESSORS,
     layouts.EVENTS,
-    SUBJECTS,
 )
-_LAYOUTS: Final = {**layouts.MAPS_BY_NAME, SUBJECTS.name: SUBJECTS}
 
 
 def sizes(slots: int) -> dict[str, int]:
-    """Entries of the maps whose size follows from the number of device slots."""
+    """Entries of the shared maps whose size follows from the number of device slots."""
     return {
         layouts.ADDRESSES.name: 2 * slots,
         layouts.DEVICES.name: slots,
         layouts.LIMITS.name: slots,
-        layouts.SUBJECT_CLASS.name: slots,
-        SUBJECTS.name: slots,
     }
+
+
+def class_entries(slots: int, class_bits: int) -> int:
+    """Entries of a table of classes that has room for as many subjects as there are device slots."""
+    return -(-slots * class_bits // (8 * SUBJECT_CLASS.value_size))
 
 
 class SharedMaps:
@@ -90,13 +84,20 @@ class SharedMaps:
         return self.raw("devices").info.max_entries
 
     def raw(self, name: str) -> Map:
-        """The map; MapMismatchError where a crash left the gate without it."""
+        """The map; MapMismatchError where a crash left the gate without it, or with one of another
+        release."""
         try:
-            return self._maps[name]
+            found = self._maps[name]
         except KeyError:
             raise MapMismatchError(
                 "open map", repr(name), "the gate has none", "detach the gate and run it again"
             ) from None
+        layout = MAPS_BY_NAME[name]
+        if (found.info.key_size, found.info.value_size) != (layout.key_size, layout.value_size):
+            raise MapMismatchError(
+                "open map", repr(name), "it is of another release", "detach the gate and run it again"
+            )
+        return found
 
     def has(self, name: str) -> bool:
         """Whether the gate has the map: one that no policy needed yet is not there."""
@@ -104,17 +105,7 @@ class SharedMaps:
 
     def typed(self, name: str) -> TypedMap:
         """The map with its layout's records as keys and values; it belongs to this object."""
-        layout = _LAYOUTS[name]
-        raw = self.raw(name)
-        try:
-            return TypedMap(raw, _codec(layout.key), _codec(layout.value))
-        except ValueError as error:
-            raise MapMismatchError(
-                "open map",
-                repr(name),
-                f"it is of another release: {error}",
-                "detach the gate and run it again",
-            ) from None
+        return layout_map(self.raw(name), name)
 
     def close(self) -> None:
         """Close the maps; they live on where they are pinned or used."""
@@ -128,7 +119,3 @@ class SharedMaps:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _codec(record: Record | None) -> Codec:
-    return record_codec(record) if record else U32

@@ -17,14 +17,16 @@ killed), the last hook has what was live before.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
 from wardgate.runtime import attach
-from wardgate.runtime.attach import Attachment, Hook
+from wardgate.runtime.attach import Attachment, Hook, Switch
 from wardgate.runtime.errors import WardgateError
-from wardgate.runtime.generation import GONE, NEXT, OLD, Generation, generations, read_bytes
+from wardgate.runtime.generation import GONE, NEXT, OLD, Generation, generations
 from wardgate.runtime.interface import InterfaceError, find_interface, network_namespace
+from wardgate.runtime.pinned import read_bytes, replace_bytes
 from wardgate.runtime.pins import About, GatePins
 
 HOOKS: Final = {"tc": (Hook.INGRESS, Hook.EGRESS), "xdp": (Hook.XDP, Hook.EGRESS)}
@@ -80,9 +82,21 @@ class State:
         return others[-1] if others else None
 
 
+def current_of(pins: GatePins, state: State) -> Generation:
+    """The generation that decides; StateError where there is none."""
+    if state.current is None:
+        raise StateError("open gate", pins.name, "no policy is loaded", "run it again, or detach it")
+    return state.current
+
+
 def read_about(pins: GatePins) -> About | None:
     """What the gate is; None where a crash came before it was written."""
     return About.from_json(read_bytes(pins.about)) if pins.about.exists() else None
+
+
+def write_about(pins: GatePins, about: About) -> None:
+    """Keep what the gate is, in one step."""
+    replace_bytes(pins.about, about.to_json())
 
 
 def read_state(pins: GatePins, about: About) -> State:
@@ -150,35 +164,42 @@ def _undo(pins: GatePins, state: State, generation: Generation | None) -> None:
 
 def switch(pins: GatePins, state: State, target: Generation, hooks: Collection[Hook]) -> None:
     """Put the programs of `target` on these hooks, in order. Where one refuses, those before it are
-    switched back and the error is raised."""
-    done: list[Hook] = []
-    try:
-        for hook in state.hooks:
-            if hook in hooks:
-                _switch(pins, state, hook, target, back=False)
-                done.append(hook)
-    except BaseException:
-        for hook in reversed(done):
-            _switch(pins, state, hook, target, back=True)
-        raise
+    switched back and the error is raised.
+
+    All that it takes is opened first, so that hooks differ for no longer than the kernel takes.
+    """
+    with ExitStack() as stack:
+        steps = _prepare(pins, state, target, hooks, stack)
+        done: list[Switch] = []
+        try:
+            for step in steps:
+                step.forth()
+                done.append(step)
+        except BaseException:
+            for step in reversed(done):
+                step.back()
+            raise
 
 
-def _switch(pins: GatePins, state: State, hook: Hook, target: Generation, *, back: bool) -> None:
-    attachment, live = state.attachments[hook], state.live[hook]
-    if attachment is None or not attachment.alive or live is None:
-        raise StateError(
-            "switch",
-            f"{pins.name} ({hook.value})",
-            f"nothing of the gate is attached to {state.about.device} there",
-            "run it again, which attaches it",
-        )
-    if live == target:
-        return
-    with target.program(hook) as new, live.program(hook) as old:
-        if back:
-            attach.switch(attachment, pins.links, old.fd, new.fd)
-        else:
-            attach.switch(attachment, pins.links, new.fd, old.fd)
+def _prepare(
+    pins: GatePins, state: State, target: Generation, hooks: Collection[Hook], stack: ExitStack
+) -> list[Switch]:
+    steps = []
+    for hook in state.hooks:
+        if hook not in hooks:
+            continue
+        attachment, live = state.attachments[hook], state.live[hook]
+        if attachment is None or not attachment.alive or live is None:
+            raise StateError(
+                "switch",
+                f"{pins.name} ({hook.value})",
+                f"nothing of the gate is attached to {state.about.device} there",
+                "run it again, which attaches it",
+            )
+        if live != target:
+            old, new = (stack.enter_context(one.program(hook)) for one in (live, target))
+            steps.append(stack.enter_context(Switch(attachment, pins.links, old.fd, new.fd)))
+    return steps
 
 
 def _ifindex(about: About) -> int | None:

@@ -10,6 +10,7 @@ from wardgate.runtime.attach import Hook, Refusal, Rung
 from wardgate.runtime.devices import DeviceTable
 from wardgate.runtime.layout.codes import REASON_SLOTS, Direction, LinkHeader, Reason
 from wardgate.runtime.layout.manifest import PolicyFile, RuleSource
+from wardgate.runtime.layout.records import COUNTER_WORDS
 from wardgate.runtime.sessions import SessionState, state_of
 from wardgate.runtime.shared import SharedMaps
 from wardgate.runtime.state import State
@@ -91,16 +92,16 @@ class GateStatus:
         )
 
 
-def read_status(name: str, state: State, shared: SharedMaps) -> GateStatus:
+def read_status(name: str, state: State, table: DeviceTable) -> GateStatus:
     """The status of a gate whose lock is held."""
     current, previous = state.current, state.previous
     manifest = current.manifest if current else None
     hits = current.rule_hits() if current else {}
     now = clock.now()
-    devices = DeviceTable(shared).list()
+    records = table.records()
     sessions = dict.fromkeys(SessionState, 0)
-    for device in devices:
-        sessions[state_of(device.record, now)] += 1
+    for record in records:
+        sessions[state_of(record, now)] += 1
     return GateStatus(
         name,
         state.about.device,
@@ -114,10 +115,10 @@ def read_status(name: str, state: State, shared: SharedMaps) -> GateStatus:
         manifest.digest if manifest else "",
         manifest.files if manifest else (),
         manifest.tunnel if manifest else (),
-        len(devices),
-        shared.slots,
+        len(records),
+        table.shared.slots,
         sessions,
-        read_counters(shared),
+        read_counters(table.shared),
         tuple(
             RuleHit(rule, Count(*hits[rule.id]))
             for rule in (manifest.rules if manifest else ())
@@ -130,11 +131,13 @@ def read_status(name: str, state: State, shared: SharedMaps) -> GateStatus:
 def read_counters(shared: SharedMaps) -> dict[Direction, dict[Reason, Count]]:
     """Packets by direction and reason since the gate was made, all CPUs together."""
     counters: dict[Direction, dict[Reason, Count]] = {direction: {} for direction in Direction}
-    known = {int(reason) for reason in Reason}
-    for key, total in shared.typed("reasons").totals():
-        direction, reason = divmod(key, REASON_SLOTS)
-        if total.packets and reason in known:
-            counters[Direction(direction)][Reason(reason)] = Count(total.packets, total.bytes)
+    words = shared.typed("processors").total(0).reasons
+    for direction in Direction:
+        for reason in Reason:
+            place = COUNTER_WORDS * (direction * REASON_SLOTS + reason)
+            count = Count(*words[place : place + COUNTER_WORDS])
+            if count.packets:
+                counters[direction][reason] = count
     return counters
 
 

@@ -2,17 +2,20 @@
 
 A user keeps an id for the life of the gate, whatever policies come and go; each policy generation has
 its own table from id to policy class. Ids count from 1; 0 marks a free device slot.
+
+The names are kept as one text, a name a line in the order of their ids, which is pinned and replaced as a
+whole: an entry of a hash takes more than ten times the room of a name, and a system call to set.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Final
 
 from wardgate.runtime.errors import WardgateError
-from wardgate.runtime.layout.records import SUBJECT_NAME_BYTES
-from wardgate.runtime.maps import NO_EXIST, TypedMap
+from wardgate.runtime.pinned import read_bytes, replace_bytes
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}")
 
@@ -34,56 +37,51 @@ def check_user(user: str) -> str:
 
 
 class Subjects:
-    """The pinned table from name to id."""
+    """The names pinned at `path`, where nothing is until there is one; ids are below `capacity`."""
 
-    def __init__(self, table: TypedMap) -> None:
-        self._table = table
+    def __init__(self, path: Path, capacity: int) -> None:
+        self._path = path
+        self._capacity = capacity
+
+    def _read(self) -> list[str]:
+        return read_bytes(self._path).decode("ascii").split("\n") if self._path.exists() else []
 
     def ids(self) -> dict[str, int]:
         """Every known user's id."""
-        found = self._table.raw.items()
-        return {key.rstrip(b"\0").decode(): int.from_bytes(number, "little") for key, number in found}
+        return {name: number for number, name in enumerate(self._read(), 1)}
 
     def names(self) -> dict[int, str]:
         """Every id's user."""
-        return {number: name for name, number in self.ids().items()}
+        return dict(enumerate(self._read(), 1))
 
     def name(self, subject: int) -> str:
         """The user of an id, empty for none."""
-        mark = subject.to_bytes(4, "little")
-        for key, value in self._table.raw.items():
-            if value == mark:
-                return key.rstrip(b"\0").decode()
-        return ""
+        names = self._read()
+        return names[subject - 1] if 0 < subject <= len(names) else ""
 
     def assign(self, users: Iterable[str], used: Collection[int]) -> dict[str, int]:
         """The ids of `users`, made for those who have none yet.
 
         `used` are the ids that devices hold: when all ids have been given out, one that no device
-        holds and that is not asked for here goes to another user. SubjectError when none is left.
+        holds and that is not asked for here goes to another user. SubjectError, with nothing changed,
+        when none is left.
         """
-        known = self.ids()
+        names = self._read()
+        known = {name: number for number, name in enumerate(names, 1)}
         wanted = set(users)
-        capacity = self._table.raw.info.max_entries
-        following = max(known.values(), default=0) + 1
-        spare = [name for name, number in sorted(known.items()) if name not in wanted and number not in used]
-        for user in sorted(wanted - set(known)):
-            if following < capacity:
-                number, following = following, following + 1
-            elif spare:
-                number = known[spare[-1]]
-                self._table.discard(_key(spare.pop()))
-            else:
-                raise SubjectError(
-                    "add user",
-                    user,
-                    f"the gate has room for {capacity - 1} users",
-                    "detach it and create it with more device slots",
-                )
-            self._table.update(_key(user), number, NO_EXIST)
-            known[user] = number
-        return {user: known[user] for user in wanted}
-
-
-def _key(user: str) -> bytes:
-    return check_user(user).encode().ljust(SUBJECT_NAME_BYTES, b"\0")
+        spare = [number for name, number in known.items() if name not in wanted and number not in used]
+        new = sorted(wanted - known.keys())
+        room = self._capacity - 1 - len(names)
+        if len(new) > room + len(spare):
+            raise SubjectError(
+                "add user",
+                new[room + len(spare)],
+                f"the gate has room for {self._capacity - 1} users",
+                "detach it and create it with more device slots",
+            )
+        for user, number in zip(new[room:], spare, strict=False):
+            names[number - 1] = check_user(user)
+        names += map(check_user, new[:room])
+        if new:
+            replace_bytes(self._path, "\n".join(names).encode("ascii"))
+        return {user: number for number, user in enumerate(names, 1) if user in wanted}

@@ -7,8 +7,16 @@ import sys
 from pathlib import Path
 
 from elf_image import Image
-from wardgate.runtime.layout.manifest import Manifest, MapUse, ProgramUse, RuleSource, Table
-from wardgate.runtime.layout.maps import MANIFEST_SECTION, MAPS, MapType
+from wardgate.runtime.layout.manifest import (
+    FORMAT_VERSION,
+    Manifest,
+    MapUse,
+    ProgramUse,
+    RuleSource,
+    Table,
+    TunnelIndex,
+)
+from wardgate.runtime.layout.maps import MANIFEST_SECTION, MAPS, TUNNEL4, TUNNEL6, MapLayout, MapType
 from wardgate.runtime.layout.records import RECORDS
 
 PRELUDE = """
@@ -88,13 +96,20 @@ SEC("tc") int rejected(struct packet_context *context)
 """A program that the verifier rejects at office.yaml:7: it uses a value that may be missing."""
 
 
+_INDEXED = 96
+
+
+def _entries(layout: MapLayout) -> int:
+    return _INDEXED if layout in (TUNNEL4, TUNNEL6) else layout.entries
+
+
 def _declarations() -> str:
     lines = []
     for record in RECORDS:
         members = (f"{f.kind} {f.name}{f'[{f.length}]' if f.length > 1 else ''};" for f in record.fields)
         lines.append(f"struct {record.name} {{ {' '.join(members)} }};")
     for layout in MAPS:
-        members = [f"NUMBER(type, {int(layout.type)})", f"NUMBER(max_entries, {layout.entries})"]
+        members = [f"NUMBER(type, {int(layout.type)})", f"NUMBER(max_entries, {_entries(layout)})"]
         if layout.flags:
             members.append(f"NUMBER(map_flags, {int(layout.flags)})")
         if layout.type is not MapType.RINGBUF:
@@ -114,9 +129,10 @@ const volatile u32 t_decision[16] SEC(".rodata.t_decision");
 static NOINLINE u32 decide(u32 number) { return t_port[number & 63] + t_decision[number & 15]; }
 static NOINLINE u32 count(u32 number)
 {
-	struct counter *counter = lookup(&reasons, &number);
-	if (counter)
-		counter->packets += 1;
+	u32 none = 0;
+	struct processor *processor = lookup(&processors, &none);
+	if (processor)
+		processor->reasons[number] += 1;
 	return decide(number);
 }
 SEC("tc") int gate_ingress(struct packet_context *context)
@@ -148,12 +164,13 @@ def compile_c(text: str, folder: Path, name: str = "object.c") -> bytes:
 def manifest() -> Manifest:
     """The manifest of ARTEFACT."""
     return Manifest(
-        format=1,
+        format=FORMAT_VERSION,
         wardgate="0.1.0",
         digest="00" * 32,
         files=(),
-        tunnel=("10.9.0.0/16",),
-        tunnel_index=None,
+        tunnel=("10.9.0.0/16", "fd09::/64"),
+        tunnel4=TunnelIndex("10.9.0.0", _INDEXED),
+        tunnel6=TunnelIndex("fd09::", _INDEXED),
         classes=2,
         default_class=1,
         subjects={"alice": 1},
@@ -164,8 +181,8 @@ def manifest() -> Manifest:
             Table("t_port", ".rodata.t_port", 2, 64, "ports"),
             Table("t_decision", ".rodata.t_decision", 4, 16, "decisions"),
         ),
-        parameters={},
-        maps=tuple(MapUse(m.name, m.scope.value, m.entries) for m in MAPS),
+        parameters={"class_bits": 16},
+        maps=tuple(MapUse(m.name, m.scope.value, _entries(m)) for m in MAPS),
         programs=(
             ProgramUse("gate_ingress", "tc", "tc"),
             ProgramUse("gate_egress", "tc", "tc"),

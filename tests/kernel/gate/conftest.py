@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 _NUMBERS = itertools.count()
 _CLONE_NEWNET = 0x40000000
 OPEN, SESSION, CLOSED = 1, 2, 3
+INDEX = ("10.77.0.0", 256)
 
 
 def _ip(*words: str) -> None:
@@ -171,16 +172,21 @@ Build = Callable[..., bytes]
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """Compile the fixture program: `actions` are what classes 1, 2 and 3 may (OPEN, SESSION, CLOSED),
-    `subjects` says who is in which class; everybody else is in class 1."""
+    `subjects` says who is in which class; everybody else is in class 1. `index` is the part of the tunnel
+    that the index covers, first address and size, or None."""
     folder = tmp_path_factory.mktemp("artefacts")
     made: dict[str, bytes] = {}
 
     def compile_fixture(
-        *actions: int, subjects: dict[str, int] | None = None, index: bool = True, digest: str = ""
+        *actions: int,
+        subjects: dict[str, int] | None = None,
+        index: tuple[str, int] | None = INDEX,
+        class_bits: int = 16,
+        digest: str = "",
     ) -> bytes:
         actions = (*actions, CLOSED, CLOSED, CLOSED)[:3]
-        manifest = _manifest(actions, subjects or {}, index, digest)
-        key = json.dumps([actions, index, manifest.to_json().decode()])
+        manifest = _manifest(actions, subjects or {}, index, class_bits, digest)
+        key = json.dumps([actions, manifest.to_json().decode()])
         if key not in made:
             place = folder / str(len(made))
             place.mkdir()
@@ -190,7 +196,13 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     return compile_fixture
 
 
-def _manifest(actions: Sequence[int], subjects: dict[str, int], index: bool, digest: str) -> m.Manifest:
+def _manifest(
+    actions: Sequence[int],
+    subjects: dict[str, int],
+    index: tuple[str, int] | None,
+    class_bits: int,
+    digest: str,
+) -> m.Manifest:
     words = {OPEN: "allow", SESSION: "mfa", CLOSED: "deny"}
     return m.Manifest(
         format=m.FORMAT_VERSION,
@@ -198,7 +210,8 @@ def _manifest(actions: Sequence[int], subjects: dict[str, int], index: bool, dig
         digest=digest or "-".join(words[action] for action in actions),
         files=(m.PolicyFile("policy.yaml", "00" * 32),),
         tunnel=("10.77.0.0/24", "fd77::/64"),
-        tunnel_index=m.TunnelIndex("10.77.0.0", 256) if index else None,
+        tunnel4=m.TunnelIndex(*index) if index else None,
+        tunnel6=None,
         classes=4,
         default_class=1,
         subjects=subjects,
@@ -209,13 +222,14 @@ def _manifest(actions: Sequence[int], subjects: dict[str, int], index: bool, dig
         ),
         buckets=(),
         tables=(m.Table("action", ".rodata.t_action", 4, 4, "class to action"),),
-        parameters={},
+        parameters={"class_bits": class_bits},
         maps=(
-            m.MapUse("devices", "gate", 65536), m.MapUse("flows", "gate", 65536),
-            m.MapUse("limits", "gate", 65536), m.MapUse("reasons", "gate", 32),
-            m.MapUse("events", "gate", 262144), m.MapUse("subject_class", "generation", 65536),
-            m.MapUse("rule_hits", "generation", 4),
-            m.MapUse("tunnel_index", "generation", 256) if index else m.MapUse("addresses", "gate", 131072),
+            m.MapUse("addresses", "gate", 131072), m.MapUse("devices", "gate", 65536),
+            m.MapUse("flows", "gate", 65536), m.MapUse("limits", "gate", 65536),
+            m.MapUse("processors", "gate", 1), m.MapUse("events", "gate", 262144),
+            m.MapUse("subject_class", "generation", 65536 * class_bits // 64),
+            m.MapUse("rule_hits", "generation", 1),
+            *([m.MapUse("tunnel4", "generation", index[1])] if index else []),
         ),
         programs=(
             m.ProgramUse("gate_ingress", "tc", "tc"), m.ProgramUse("gate_egress", "tc", "tc"),
@@ -230,11 +244,12 @@ def _compile(place: Path, actions: Sequence[int], manifest: m.Manifest) -> bytes
     defines = [
         f"#define RULES {len(manifest.rules)}",
         f"#define ACTIONS {{ 0, {', '.join(map(str, actions))} }}",
+        f"#define CLASSES_AN_ENTRY {64 // manifest.parameters['class_bits']}",
         f"#define MANIFEST {{ {', '.join(map(str, manifest.to_json()))} }}",
     ]
-    if manifest.tunnel_index:
-        defines.append(f"#define INDEX_SIZE {manifest.tunnel_index.size}")
-        defines.append(f"#define INDEX_BASE {int(ipaddress.ip_address(manifest.tunnel_index.base))}u")
+    if manifest.tunnel4:
+        defines.append(f"#define INDEX_SIZE {manifest.tunnel4.size}")
+        defines.append(f"#define INDEX_BASE {int(ipaddress.ip_address(manifest.tunnel4.base))}u")
     source, target = place / "gate.c", place / "gate.o"
     source.write_text("\n".join(defines) + "\n" + _structs() + (HERE / "fixture.c").read_text())
     subprocess.run(

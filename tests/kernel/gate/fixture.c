@@ -17,16 +17,15 @@ static long (*ringbuf_output)(void *map, void *data, u64 size, u64 flags) = (voi
 		VALUE *value;                                                                              \
 	} NAME SEC(".maps")
 
+MAP(addresses, 1, 131072, 1, struct address_key, struct owner);
 MAP(devices, 2, 65536, 1024, u32, struct device);
 MAP(flows, 9, 65536, 0, struct flow_key, struct flow);
 MAP(limits, 2, 65536, 0, u32, struct limit);
-MAP(reasons, 6, 32, 0, u32, struct counter);
-MAP(subject_class, 2, 65536, 1024, u32, u32);
-MAP(rule_hits, 6, RULES + 1, 0, u32, struct counter);
+MAP(processors, 6, 1, 0, u32, struct processor);
+MAP(subject_class, 2, 65536 / CLASSES_AN_ENTRY, 1024, u32, struct classes);
+MAP(rule_hits, 6, RULES / 64 + 1, 0, u32, struct hits);
 #ifdef INDEX_SIZE
-MAP(tunnel_index, 2, INDEX_SIZE, 1024, u32, u32);
-#else
-MAP(addresses, 1, 131072, 1, struct address_key, u32);
+MAP(tunnel4, 2, INDEX_SIZE, 1024, u32, struct owner);
 #endif
 struct {
 	int (*type)[27];
@@ -47,33 +46,42 @@ static __attribute__((always_inline)) u32 action_of(u32 rule)
 	return t_action[rule & 3];
 }
 
-static __attribute__((always_inline)) u32 slot_of(u32 address)
+static __attribute__((always_inline)) u64 owner_of(u32 address)
 {
 #ifdef INDEX_SIZE
 	u32 offset = __builtin_bswap32(address) - INDEX_BASE;
-	if (offset >= INDEX_SIZE)
-		return 0;
-	u32 *slot = map_lookup(&tunnel_index, &offset);
-#else
+	if (offset < INDEX_SIZE) {
+		u64 *found = map_lookup(&tunnel4, &offset);
+		return found ? *found : 0;
+	}
+#endif
 	struct address_key key = {};
 	key.address[10] = key.address[11] = 0xff;
 	__builtin_memcpy(key.address + 12, &address, 4);
-	u32 *slot = map_lookup(&addresses, &key);
-#endif
-	return slot ? *slot : 0;
+	u64 *owner = map_lookup(&addresses, &key);
+	return owner ? *owner : 0;
 }
 
-static __attribute__((always_inline)) u32 judge(u32 slot, u32 from_device, u32 *rule)
+static __attribute__((always_inline)) u32 class_of(u32 subject)
 {
+	u32 entry = subject / CLASSES_AN_ENTRY;
+	u64 *classes = map_lookup(&subject_class, &entry);
+	if (!classes)
+		return 0;
+	return *classes >> subject % CLASSES_AN_ENTRY * (64 / CLASSES_AN_ENTRY) & ((1ULL << 64 / CLASSES_AN_ENTRY) - 1);
+}
+
+static __attribute__((always_inline)) u32 judge(u64 owner, u32 from_device, u32 *rule)
+{
+	u32 slot = owner;
 	struct device *device = map_lookup(&devices, &slot);
 	if (!slot || !device)
 		return NO_DEVICE;
-	u32 subject = device->subject;
-	u32 *class = map_lookup(&subject_class, &subject);
-	if (!class || *class == 0 || *class > 3)
+	u32 class = class_of(owner >> 32);
+	if (class == 0 || class > 3)
 		return NO_DEVICE;
-	*rule = *class;
-	u32 action = action_of(*class);
+	*rule = class;
+	u32 action = action_of(class);
 	if (action == 1)
 		return PASS;
 	if (action == 3)
@@ -92,13 +100,27 @@ static __attribute__((always_inline)) u32 judge(u32 slot, u32 from_device, u32 *
 	return PASS;
 }
 
-static __attribute__((always_inline)) void count(void *map, u32 key, u64 bytes)
+static __attribute__((always_inline)) void count(u64 *counter, u64 bytes)
 {
-	struct counter *counter = map_lookup(map, &key);
-	if (counter) {
-		counter->packets++;
-		counter->bytes += bytes;
-	}
+	counter[0]++;
+	counter[1] += bytes;
+}
+
+static __attribute__((always_inline)) void count_rule(u32 rule, u64 bytes)
+{
+	u32 block = rule / 64;
+	struct hits *hits = map_lookup(&rule_hits, &block);
+	if (hits)
+		count(&hits->rules[rule % 64 * 2], bytes);
+}
+
+static __attribute__((always_inline)) void count_reason(u32 direction, u32 reason, u64 bytes)
+{
+	u32 none = 0, place = direction * 16 + reason;
+	struct processor *processor = map_lookup(&processors, &none);
+	asm("" : "+r"(place));
+	if (processor && place < 32)
+		count(&processor->reasons[place * 2], bytes);
 }
 
 static __attribute__((always_inline)) u32 decide(void *data, void *end, u32 direction)
@@ -110,9 +132,10 @@ static __attribute__((always_inline)) u32 decide(void *data, void *end, u32 dire
 	if ((void *)(ip + 20) > end || ip[0] >> 4 != 4)
 		return MALFORMED;
 	u32 source = *(u32 *)(ip + 12), destination = *(u32 *)(ip + 16);
-	u32 rule = 0, slot = slot_of(direction ? destination : source);
-	u32 reason = judge(slot, !direction, &rule);
-	count(&rule_hits, rule, 28);
+	u64 owner = owner_of(direction ? destination : source);
+	u32 rule = 0, slot = owner;
+	u32 reason = judge(owner, !direction, &rule);
+	count_rule(rule, 28);
 	if (reason != PASS) {
 		struct event event = {};
 		struct limit *limit = map_lookup(&limits, &slot);
@@ -138,7 +161,7 @@ static __attribute__((always_inline)) u32 decide(void *data, void *end, u32 dire
 static __attribute__((always_inline)) u32 judge_packet(void *data, void *end, u32 direction)
 {
 	u32 reason = decide(data, end, direction);
-	count(&reasons, direction * 16 + reason, 28);
+	count_reason(direction, reason, 28);
 	return reason;
 }
 

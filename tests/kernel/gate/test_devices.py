@@ -7,11 +7,21 @@ import time
 
 import pytest
 from wardgate.runtime import clock
-from wardgate.runtime.devices import DeviceError, DeviceSpec, DeviceTable
+from wardgate.runtime.addresses import (
+    DeviceError,
+    address_of,
+    key_of,
+    number_of,
+    number_of_key,
+    parse_address,
+)
+from wardgate.runtime.devices import DeviceSpec
 from wardgate.runtime.gate import Gate
-from wardgate.runtime.generation import TUNNEL_INDEX, generations
+from wardgate.runtime.generation import OpenIndexes, generations
 from wardgate.runtime.layout.codes import Direction, Reason
+from wardgate.runtime.layout.records import FLOWS_A_DEVICE
 from wardgate.runtime.maps import Map
+from wardgate.runtime.owners import owner_word
 from wardgate.runtime.pins import GatePins
 from wardgate.runtime.sessions import SessionError, SessionState
 from wardgate.runtime.shared import SharedMaps
@@ -141,14 +151,10 @@ def test_a_reused_slot_inherits_nothing(net, gate, gate_name) -> None:
     gate.sessions.grant(net.CLIENT, 60, 30)
     assert net.from_device()
     slot = gate.devices.find(net.CLIENT).slot
-    flow = {
-        "slot": slot, "device_port": 5, "remote_port": 6, "remote": bytes(16), "protocol": 17, "opener": 0,
-        "reserved": 0,
-    }  # fmt: skip
     with SharedMaps.open(GatePins(gate_name)) as shared:
         flows, limits = shared.typed("flows"), shared.typed("limits")
-        flows[flow] = {"last_seen": clock.now()}
-        flows[{**flow, "slot": slot + 1}] = {"last_seen": clock.now()}
+        for key in ((slot, 0), (slot, FLOWS_A_DEVICE - 1), (slot + 1, 0)):
+            flows[dict(zip(("slot", "place"), key, strict=True))] = {"last_seen": clock.now()}
         limits[slot] = {"next": 7, "suppressed": 9}
         gate.sessions.lock(net.CLIENT)
         gate.set_devices([])
@@ -158,8 +164,21 @@ def test_a_reused_slot_inherits_nothing(net, gate, gate_name) -> None:
         assert dict(gate.devices[net.SECOND]) == {
             "subject": 2, "flags": 0, "deadline": 0, "idle_limit": 0, "last_active": 0,
         }  # fmt: skip
-        assert [key.slot for key in flows] == [slot + 1]
+        assert [(key.slot, key.place) for key in flows] == [(slot + 1, 0)]
         assert limits[slot] == {"next": 0, "suppressed": 0}
+
+
+def test_flows_of_many_devices_are_forgotten_together(gate, gate_name) -> None:
+    many = [DeviceSpec.of("alice", f"10.77.0.{number}") for number in range(10, 60)]
+    gate.set_devices([*many, BOB])
+    slots = [device.slot for device in gate.devices.list()]
+    stays = gate.devices.find("10.77.0.3").slot
+    with SharedMaps.open(GatePins(gate_name)) as shared:
+        flows = shared.typed("flows")
+        for slot in slots:
+            flows[{"slot": slot, "place": slot}] = {"last_seen": 1}
+        gate.set_devices([BOB])
+        assert [key.slot for key in flows] == [stays]
 
 
 def test_bad_devices_change_nothing(net, gate) -> None:
@@ -194,18 +213,96 @@ def test_a_gate_has_room_for_as_many_devices_as_it_was_made_for(net, gate_name, 
         assert again.status().slots == 4
 
 
-@pytest.mark.parametrize("index", [True, False])
-def test_both_kinds_of_lookup_see_the_same_devices(net, gate_name, build, index) -> None:
+WHOLE, SMALL, SHIFTED = ("10.77.0.0", 256), ("10.77.0.0", 3), ("10.77.0.3", 8)
+LAST = DeviceSpec.of("carol", "10.77.0.200", "fd77::9")
+
+
+def range_of(index: tuple[str, int]) -> range:
+    first = number_of(parse_address(index[0]))
+    return range(first, first + index[1])
+
+
+def places(gate_name: str) -> list[dict[str, set[str]]]:
+    """Where each generation's addresses lead to a device: by its index, and by the hash."""
+    found = []
+    with Map.open_pin(GatePins(gate_name).maps / "addresses") as others:
+        hashed = {str(address_of(number_of_key(key))) for key, _ in others.items()}
+    for generation in generations(GatePins(gate_name)):
+        with OpenIndexes(generation) as opened:
+            indexed = {
+                str(address_of(index.covers[place]))
+                for index in opened.indexes
+                for place, owner in enumerate(index.owners())
+                if owner
+            }
+        found.append({"index": indexed, "hash": hashed})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(WHOLE, None), (None, SMALL), (SMALL, SHIFTED), (SHIFTED, WHOLE)]
+)
+def test_generations_with_other_indexes_know_the_same_devices(net, gate_name, build, before, after) -> None:
     with net.at_gateway():
-        gate = Gate.create_or_adopt(build(OPEN, index=not index), device=net.device, name=gate_name)
-        gate.set_devices([ALICE])
-        gate.swap(build(OPEN, index=index))
+        gate = Gate.create_or_adopt(build(OPEN, index=before), device=net.device, name=gate_name)
+        gate.set_devices([ALICE, LAST])
+        gate.swap(build(OPEN, index=after, digest="other"))
         assert net.from_device()
         assert not net.from_device(net.SECOND)
-        gate.set_devices([BOB])
+        gate.set_devices([BOB, LAST])
         assert not net.from_device()
         assert net.from_device(net.SECOND)
+        assert [device.user for device in gate.devices.list()] == ["bob", "carol"]
+        assert gate.devices.find("10.77.0.200").addresses == LAST.addresses
         gate.rollback()
+        assert not net.from_device()
+        assert net.from_device(net.SECOND)
+        assert [device.user for device in gate.devices.list()] == ["bob", "carol"]
+        everything = {"10.77.0.3", "10.77.0.200", "fd77::9"}
+        covered = [
+            {a for a in everything if index and number_of(parse_address(a)) in range_of(index)}
+            for index in (before, after)
+        ]
+        assert [place["index"] for place in places(gate_name)] == covered
+        assert places(gate_name)[0]["hash"] == everything - (covered[0] & covered[1])
+        # What only the generation before last looked up in the hash leaves it.
+        gate.swap(build(OPEN, index=before, digest="third"))
+        assert places(gate_name)[0]["hash"] == everything - covered[0]
+
+
+def test_an_index_of_the_same_addresses_is_shared(net, gate_name, build) -> None:
+    def index_maps() -> list[int]:
+        found = []
+        for generation in generations(GatePins(gate_name)):
+            with Map.open_pin(generation.path / "tunnel4") as one:
+                found.append(one.info.id)
+        return found
+
+    with net.at_gateway():
+        gate = Gate.create_or_adopt(build(OPEN), device=net.device, name=gate_name)
+        gate.set_devices([ALICE])
+        gate.swap(build(CLOSED))
+        first, second = index_maps()
+        assert first == second
+        gate.swap(build(OPEN, index=SMALL))
+        second, third = index_maps()
+        assert first == second != third
+        assert net.from_device()
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_classes_are_as_wide_as_the_policy_says(net, gate_name, build, bits) -> None:
+    users = [f"user{number}" for number in range(9)]
+    with net.at_gateway():
+        gate = Gate.create_or_adopt(
+            build(CLOSED, OPEN, subjects={users[7]: 2}, class_bits=bits), device=net.device, name=gate_name
+        )
+        gate.set_devices([DeviceSpec.of(user, f"10.77.0.{10 + n}") for n, user in enumerate(users)])
+        gate.set_devices([DeviceSpec.of(users[7], net.CLIENT), DeviceSpec.of(users[6], net.SECOND)])
+        assert net.from_device()
+        assert not net.from_device(net.SECOND)
+        assert last_reason(gate) is Reason.DENY_RULE
+        gate.swap(build(CLOSED, OPEN, subjects={users[6]: 2}, class_bits=48 - bits))
         assert not net.from_device()
         assert net.from_device(net.SECOND)
 
@@ -224,27 +321,60 @@ def test_users_and_classes_follow_the_policy_of_each_generation(net, gate_name, 
         assert not net.from_device(net.SECOND)
 
 
-def test_what_a_crash_left_of_a_device_is_cleaned(net, gate, gate_name, build) -> None:
-    gate.set_devices([ALICE])
-    gate.sessions.grant(net.CLIENT, 60)
-    pins = GatePins(gate_name)
-    with SharedMaps.open(pins) as shared:
-        addresses, devices = shared.typed("addresses"), shared.typed("devices")
-        # A slot that no address leads to, and an address that leads to an empty slot.
-        devices[7] = {"subject": 1, "deadline": 1 << 60}
-        addresses[ipaddress.ip_address("fd77::7").packed] = 9
+def test_what_a_crash_left_of_a_device_is_cleaned(net, gate_name, build) -> None:
+    with net.at_gateway():
+        gate = Gate.create_or_adopt(build(SESSION), device=net.device, name=gate_name)
+        gate.set_devices([ALICE, DeviceSpec.of("dora", "fd77::4")])
+        gate.sessions.grant(net.CLIENT, 60)
+        gate.swap(build(SESSION, index=SHIFTED))
+        gate.rollback()
+        pins = GatePins(gate_name)
+        dora = gate.devices.find("fd77::4").slot
+        current, previous = generations(pins)
+        with SharedMaps.open(pins) as shared, OpenIndexes(current) as now, OpenIndexes(previous) as before:
+            addresses, devices = shared.typed("addresses"), shared.typed("devices")
+            # A slot that no address leads to, and addresses that lead to an empty slot or to another's.
+            devices[7] = {"subject": 1, "deadline": 1 << 60}
+            astray = {"fd77::7": (9, 1), "fd77::8": (dora, 1), "fd77::b": (1 << 20, 1)}
+            for address, (slot, subject) in astray.items():
+                addresses[parse_address(address).packed] = {"slot": slot, "subject": subject}
+            # Addresses that only a generation knows that is not in force.
+            before.indexes[0].set({number_of(parse_address("10.77.0.5")): owner_word(dora, 2)})
+            # One that it does not know, and one that it shall not know any more.
+            addresses.discard(key_of(number_of(parse_address(net.CLIENT))))
+            now.indexes[0].set({number_of(parse_address("10.77.0.6")): owner_word(dora, 2)})
+            gate.set_devices([ALICE, BOB, DeviceSpec.of("dora", "fd77::4", "10.77.0.6")])
+            assert devices[7] == dict.fromkeys(devices[7], 0)
+            assert [device.user for device in gate.devices.list()] == ["alice", "bob", "dora"]
+            assert gate.devices.find("10.77.0.6").slot == gate.devices.find("fd77::4").slot == dora
+            assert {str(address_of(number_of_key(key.address))) for key in addresses} == {
+                net.CLIENT, "fd77::4",
+            }  # fmt: skip
+            assert before.indexes[0].get(number_of(parse_address("10.77.0.5"))) == 0
+        assert gate.sessions.get(net.CLIENT).state is SessionState.AUTHORISED
+        assert net.from_device()
+        gate.rollback()
+        assert net.from_device()
+
+
+def test_a_killed_change_of_devices_is_mended_before_anything_else(net, gate_name, build) -> None:
+    """Also before a rollback, which does not look at devices otherwise."""
+    with net.at_gateway():
+        gate = Gate.create_or_adopt(build(OPEN), device=net.device, name=gate_name)
         gate.set_devices([ALICE, BOB])
-        assert devices[7].subject == 0
-        assert devices[7].deadline == 0
-        assert {device.user for device in gate.devices.list()} == {"alice", "bob"}
-        assert DeviceTable(shared).slot_of(net.SECOND) != 9
-    assert gate.sessions.get(net.CLIENT).state is SessionState.AUTHORISED
-    (generation,) = generations(pins)
-    with Map.open_pin(generation.path / TUNNEL_INDEX.name) as raw, raw.view() as view:
-        view.store(2, 0, 4, 0)
-    assert not net.from_device()
-    Gate.create_or_adopt(build(SESSION), device=net.device, name=gate_name)
-    assert net.from_device()
+        gate.swap(build(OPEN, index=None))
+        pins = GatePins(gate_name)
+        pins.unfinished.mkdir()
+        with SharedMaps.open(pins) as shared:
+            # Alice's device went where the generation in force looks, and no further.
+            shared.raw("addresses").delete(key_of(number_of(parse_address(net.CLIENT))))
+        assert net.from_device(net.SECOND)
+        assert not net.from_device()
+        gate.rollback()
+        assert not pins.unfinished.exists()
+        assert net.from_device(net.SECOND)
+        assert not net.from_device()
+        assert [device.user for device in gate.devices.list()] == ["bob"]
 
 
 def test_devices_are_a_mapping_of_records(net, gate) -> None:

@@ -16,7 +16,7 @@ from wardgate.runtime.batch import BatchUnsupportedError
 from wardgate.runtime.codec import U32, IntCodec, record_codec
 from wardgate.runtime.errors import BpfError, UnsupportedError, WardgateError
 from wardgate.runtime.layout.maps import MapFlag, MapType
-from wardgate.runtime.layout.records import ADDRESS, COUNTER, DEVICE
+from wardgate.runtime.layout.records import ADDRESS, DEVICE, HITS, Field, Record
 from wardgate.runtime.maps import EXIST, NO_EXIST, Map, TypedMap, possible_cpus
 from wardgate.runtime.syscall import MapInfo, obj_info
 
@@ -130,12 +130,18 @@ def test_typed_hash_with_record_keys() -> None:
 
 
 def test_typed_counters_are_summed() -> None:
-    with Map.create("hits", MapType.PERCPU_ARRAY, 4, COUNTER.size, 4) as raw:
-        hits = TypedMap(raw, U32, record_codec(COUNTER))
+    counter = Record("counter", "", (Field("packets", "u64", ""), Field("bytes", "u64", "")))
+    with Map.create("hits", MapType.PERCPU_ARRAY, 4, counter.size, 4) as raw:
+        hits = TypedMap(raw, U32, record_codec(counter))
         hits[2] = {"packets": 3, "bytes": 100}
         assert hits[2] == [{"packets": 3, "bytes": 100}] * possible_cpus()
         assert hits.total(2) == {"packets": 3 * possible_cpus(), "bytes": 100 * possible_cpus()}
         assert dict(hits.totals())[1] == {"packets": 0, "bytes": 0}
+    with Map.create("hits", MapType.PERCPU_ARRAY, 4, HITS.size, 2) as raw:
+        blocks = TypedMap(raw, U32, record_codec(HITS))
+        rules = tuple(range(HITS.size // 8))
+        blocks[1] = {"rules": rules}
+        assert blocks.total(1).rules == tuple(number * possible_cpus() for number in rules)
     with Map.create("numbers", MapType.PERCPU_ARRAY, 4, 8, 1) as raw:
         numbers = TypedMap(raw, U32, IntCodec(8))
         numbers[0] = 5
@@ -167,6 +173,29 @@ def test_an_array_in_memory() -> None:
                     view.load(slot, offset, size)
             with pytest.raises(ValueError, match="bytes"):
                 view.write(299, bytes(DEVICE.size + 8))
+
+
+def test_many_integers_in_memory() -> None:
+    deadline = DEVICE.offsets["deadline"]
+    with (
+        Map.create("devices", MapType.ARRAY, 4, DEVICE.size, 300, MapFlag.MMAPABLE) as raw,
+        raw.view() as view,
+    ):
+        view.store_each(deadline, 8, {299: 5, 0: 1 << 40, 7: 5})
+        view.store_each(0, 4, {})
+        assert {slot: n for slot, n in enumerate(view.column(deadline, 8)) if n} == {0: 1 << 40, 7: 5, 299: 5}
+        assert view.find(deadline, 8, 5) == [7, 299]
+        assert view.find(0, 8, 5) == []
+        # Not where it lies across two fields.
+        view.store(3, 0, 4, 0x05000000)
+        view.store(3, 4, 4, 0)
+        assert 3 not in view.find(4, 4, 5)
+        for values in ({300: 1}, {-1: 1}, {5: 1, 301: 1}):
+            with pytest.raises(IndexError):
+                view.store_each(deadline, 8, values)
+        assert view.load(5, deadline, 8) == 0
+        with pytest.raises(ValueError, match="aligned"):
+            view.store_each(2, 4, {1: 1})
 
 
 def test_values_keep_their_distance_in_memory() -> None:

@@ -157,7 +157,7 @@ def test_maps_are_made_of_another_size(artefact: ObjectSpec) -> None:
         with load_object(artefact, shared_maps=loaded.maps) as second:
             assert second.maps["devices"].info.max_entries == 100_000
     with pytest.raises(LayoutError, match="another size"):
-        load_object(artefact, resize={"reasons": 64})
+        load_object(artefact, resize={"processors": 64})
 
 
 MISMATCHES = [
@@ -183,8 +183,8 @@ def test_another_map_is_refused(artefact: ObjectSpec, changes: dict[str, int], e
 
 @pytest.mark.usefixtures("nothing_left")
 def test_a_map_of_fixed_size_must_have_that_size(artefact: ObjectSpec) -> None:
-    spec = artefact.maps["reasons"]
-    other = Map.create("reasons", spec.type, 4, spec.value_size, 8)
+    spec = artefact.maps["processors"]
+    other = Map.create("processors", spec.type, 4, spec.value_size, 8)
     with other, pytest.raises(MapMismatchError, match="number of entries 8"):
         check_compatible(other, spec)
 

@@ -9,17 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wardgate.runtime import clock
-from wardgate.runtime.attach import LADDERS, AttachError, Hook, Refusal, Rung, rungs_for
-from wardgate.runtime.codec import RecordValue
-from wardgate.runtime.devices import (
-    Device,
+from wardgate.runtime.addresses import (
     DeviceError,
-    DeviceSpec,
-    address_from_key,
-    address_key,
-    check_devices,
+    address_of,
+    key_of,
+    number_of,
+    number_of_key,
+    number_range,
     parse_address,
 )
+from wardgate.runtime.attach import LADDERS, AttachError, Hook, Refusal, Rung, rungs_for
+from wardgate.runtime.codec import RecordValue
+from wardgate.runtime.devices import Device, DeviceSpec, check_devices
 from wardgate.runtime.layout.codes import LinkHeader
 from wardgate.runtime.pins import About, PinError, check_name
 from wardgate.runtime.sessions import SessionState, session_of, state_of
@@ -28,17 +29,29 @@ TUNNEL = ("10.9.0.0/16", "fd09::/64")
 
 
 @given(st.ip_addresses())
-def test_addresses_survive_the_way_through_a_key(address) -> None:
+def test_addresses_survive_the_way_through_numbers_and_keys(address) -> None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         return
-    key = address_key(address)
+    key = key_of(number_of(address))
     assert len(key) == 16
-    assert address_from_key(key) == address
+    assert address_of(number_of_key(key)) == address
 
 
 def test_an_ipv4_address_has_the_key_of_its_mapped_form() -> None:
     mapped = ipaddress.ip_address("::ffff:10.9.0.2")
-    assert address_key(ipaddress.ip_address("10.9.0.2")) == mapped.packed
+    assert key_of(number_of(ipaddress.ip_address("10.9.0.2"))) == mapped.packed
+
+
+@given(st.ip_addresses(), st.integers(0, 128))
+def test_a_prefix_is_a_range_of_numbers(address, length) -> None:
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return
+    length = min(length, address.max_prefixlen)
+    network = ipaddress.ip_network(f"{address}/{length}", strict=False)
+    numbers = number_range(str(network))
+    assert numbers[0] == number_of(network[0])
+    assert numbers[-1] == number_of(network[-1])
+    assert number_of(address) in numbers
 
 
 @pytest.mark.parametrize("text", ["", "10.9.0", "10.9.0.2/32", "::ffff:10.9.0.2", "fe80::1%wg0", "alice"])

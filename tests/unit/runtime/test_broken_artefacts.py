@@ -249,7 +249,7 @@ TYPES: dict[str, tuple[Change, str]] = {
     "function records of 1 byte": (patch(".BTF.ext", 32, struct.pack("<I", 1)), "records of 1 bytes"),
     "function record of no function": (patch(".BTF.ext", 48, struct.pack("<I", 1)), ".BTF.ext"),
     "map type unknown": (count_of("devices", 0, 200), "map type 200"),
-    "map of huge size": (count_of("reasons", 1, 1 << 30), "at most"),
+    "map of huge size": (count_of("flows", 1, 1 << 30), "at most"),
     "ring buffer of huge size": (count_of("events", 1, 1 << 31), "at most"),
     "map without entries": (count_of("devices", 1, 0), "max_entries"),
     "ring buffer of odd size": (count_of("events", 1, 5000), "power of two"),
@@ -271,7 +271,7 @@ MANIFESTS: dict[str, tuple[Change, str]] = {
     "manifest is a list": (content(b"[]"), "not a JSON object"),
     "manifest not UTF-8": (content(b'{"format": "\xff"}'), "not JSON"),
     "manifest nested without end": (content(b"[" * 100_000), "not JSON"),
-    "manifest of another format": (document(lambda whole: whole.update(format=2)), "format 2"),
+    "manifest of another format": (document(lambda whole: whole.update(format=9)), "format 9"),
     "manifest without format": (document(lambda whole: whole.pop("format")), "format None"),
     "manifest with more": (document(lambda whole: whole.update(more=1)), "more"),
     "manifest with less": (document(lambda whole: whole.pop("rules")), "rules"),
@@ -285,11 +285,20 @@ def unknown_map(image: Image) -> None:
         replace_text(section, b"\0devices\0", b"\0devised\0")(image)
 
 
+def subdocument(name: str, **values: object) -> Change:
+    return document(lambda whole: whole[name].update(values))
+
+
 LAYOUT: dict[str, tuple[Change, str]] = {
     "unknown map": (unknown_map, "does not know"),
-    "map of another type": (count_of("reasons", 0, 2), "type 2"),
+    "map of another type": (count_of("processors", 0, 2), "type 2"),
     "map of other flags": (count_of("devices", 2, 1), "flags"),
     "map of another size than the manifest's": (entry("maps", 0, entries=7), "manifest says 7"),
+    "index of another size": (subdocument("tunnel4", size=2), "says that it has 2"),
+    "index of no address": (subdocument("tunnel4", base="fd09::"), "begins at no address"),
+    "index beyond the last address": (subdocument("tunnel4", base="255.255.255.161"), "no such addresses"),
+    "index across halves": (subdocument("tunnel6", base="fd09::ffff:ffff:ffff:ffa1"), "no such addresses"),
+    "index that the manifest has not": (document(lambda whole: whole.update(tunnel6=None)), "says nothing"),
     "map of another scope": (entry("maps", 0, scope="generation"), "belongs"),
     "map not in the manifest": (document(lambda whole: whole["maps"].pop()), "lists maps"),
     "table not in the manifest": (document(lambda whole: whole["tables"].pop()), "lists tables"),

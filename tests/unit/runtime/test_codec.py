@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bpf_objects import PRELUDE, artefact_image, compile_c
@@ -76,11 +78,20 @@ def test_maps_of_an_artefact_have_the_records_of_the_layout(compiled_artefact: b
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
 def test_a_codec_of_the_layout_packs_as_the_layout_does(record: Record) -> None:
-    values = {f.name: bytes(range(f.size)) if f.length > 1 else 1 << (f.size * 8 - 1) for f in record.fields}
+    numbers: dict[str, Any] = {f.name: 1 << (f.size * 8 - 1) for f in record.fields if f.length == 1}
+    arrays = {f.name: bytes(i % 251 for i in range(f.size)) for f in record.fields if f.length > 1}
+    # The layout has all arrays as bytes, the codec those of numbers as tuples.
+    tuples = {
+        f.name: struct.unpack(f"<{f.length}Q", arrays[f.name])
+        for f in record.fields
+        if f.kind == "u64"
+        if f.length > 1
+    }
     codec = record_codec(record)
     assert codec.size == record.size
-    assert codec.pack(values) == record.pack(values)
-    assert codec.unpack(record.pack(values)) == record.unpack(record.pack(values)) == values
+    data = record.pack({**numbers, **arrays})
+    assert codec.pack({**numbers, **arrays, **tuples}) == data
+    assert codec.unpack(data) == {**numbers, **arrays, **tuples}
 
 
 @given(
