@@ -1,4 +1,4 @@
-"""Classes of services and users, and what buckets decide."""
+"""Classes of services and of users."""
 
 from __future__ import annotations
 
@@ -14,17 +14,13 @@ from wardgate.compiler.language.model import (
     TCP,
     Everything,
     Icmp,
-    Packet,
     Ports,
     Protocol,
     ServiceForm,
 )
-from wardgate.compiler.lowering.buckets import VERDICT_BITS, BucketRules, decisions
 from wardgate.compiler.lowering.classes import DEFAULT_CLASS, policy_classes
-from wardgate.compiler.lowering.lowered import lower
-from wardgate.compiler.lowering.services import ServiceClasses, service_classes, service_tables
-from wardgate.compiler.semantics import Session, evaluate
-from wardgate.runtime.layout.codes import Verdict
+from wardgate.compiler.lowering.ports import service_tables
+from wardgate.compiler.lowering.services import ServiceClasses, service_classes
 
 
 @st.composite
@@ -94,8 +90,8 @@ def test_classes_are_what_no_form_tells_apart(found: set[ServiceForm]) -> None:
 @given(forms())
 def test_service_tables(found: set[ServiceForm]) -> None:
     services = service_classes(found)
-    tables = {table.name: list(table.values) for table in service_tables(services)}
-    assert tables["protocols"][:256] == list(services.protocols)
+    tables = {table.name: table.values.tolist() for table in service_tables(services)}
+    assert tables["protocols"] == list(services.protocols)
     for protocol, port in points(found):
         if port is None:
             continue
@@ -119,6 +115,20 @@ def test_deep_nesting_stays_exact() -> None:
             assert inside == (form.low <= port <= form.high)
 
 
+def test_the_services_of_most_rules_are_on_one_page() -> None:
+    tcp = frozenset({TCP})
+    ports = {Ports(tcp, port, port): 1 for port in range(1000, 1200)}
+    popular = {Ports(tcp, port, port): 9 for port in (443, 80, 1100, 1150)}
+    wide = {Ports(tcp, 1050, 1250): 100}
+    services = service_classes({**ports, **popular, **wide})
+    numbers = [class_of(services, TCP, port) for port in (80, 443, 1100, 1150)]
+    assert numbers == sorted(numbers)
+    assert max(numbers) < 63
+    # What is left of a range stays together.
+    assert len(services.intervals(Ports(tcp, 1050, 1250), 4)) <= 3
+    assert service_classes(ports) != service_classes({**ports, **popular})
+
+
 @given(DOCUMENTS)
 def test_users_share_a_class_if_the_same_rules_are_theirs(document: dict) -> None:
     policy = build(document)
@@ -133,34 +143,3 @@ def test_users_share_a_class_if_the_same_rules_are_theirs(document: dict) -> Non
         assert (classes.of_user[one] == DEFAULT_CLASS) == (effective[one] == everyone)
         for other in policy.users:
             assert (classes.of_user[one] == classes.of_user[other]) == (effective[one] == effective[other])
-
-
-@given(DOCUMENTS)
-def test_buckets_decide_as_the_reference(document: dict) -> None:
-    policy = build(document)
-    lowered = lower(policy)
-    for bucket in lowered.buckets:
-        subjects = {rule.subject for rule in bucket.rules}
-        users = [u for u in (*policy.users, "nobody-named") if _effective(policy, u, bucket) == bucket.rules]
-        assert users or "*" not in subjects
-        runs = decisions(bucket, lowered.services)
-        for protocol, port in points({form for rule in policy.rules for form in rule.services}):
-            number = class_of(lowered.services, protocol, port)
-            value = [v for start, v in runs if start <= number][-1]
-            remote = bucket.prefix.network_address
-            for user in users[:1]:
-                told = evaluate(policy, user, Packet(remote, protocol, port, bucket.inbound), Session.NONE)
-                if told.prefix != bucket.prefix:
-                    continue
-                assert (told.rule.id if told.rule else 0) == value >> VERDICT_BITS
-                stated = Verdict(value & 3)
-                assert told.verdict.effective is stated.effective
-
-
-def _effective(policy, user: str, bucket: BucketRules) -> tuple:
-    subjects = {"*", user, *(g for g, members in policy.groups.items() if user in members)}
-    return tuple(
-        r
-        for r in policy.rules
-        if r.inbound is bucket.inbound and r.subject in subjects and bucket.prefix in r.destinations
-    )
