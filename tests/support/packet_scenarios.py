@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from planes import SECOND, TICK, Plane
 from wardgate.compiler.explain import packets
-from wardgate.runtime.layout.codes import DEVICE_LOCKED, NOBODY_CLASS, Reason
+from wardgate.runtime.layout.codes import DEVICE_LOCKED, NOBODY_CLASS, REASON_SLOTS, Reason
 
 RULES = """\
 version: 1
@@ -180,6 +180,22 @@ def sessions_gate_both_directions(plane: Plane) -> None:
         plane.session(slot, deadline=plane.now() - TICK)
         assert plane.out(tcp(device, host, 4000, 22, "A")).reason is Reason.SESSION_EXPIRED
         assert plane.to(udp(host, device, 53, 4000)).reason is Reason.SESSION_EXPIRED
+
+
+@scenario
+def sessions_end_on_time(plane: Plane) -> None:
+    slot = plane.device("alice", A4)
+    packet = tcp(A4, "10.1.2.3", 4000, 22)
+    plane.session(slot, deadline=plane.now() + 600 * SECOND)
+    assert plane.out(packet).passed
+    soon = plane.now() + 3 * TICK
+    plane.session(slot, deadline=soon)
+    plane.sleep(4 * TICK)
+    assert plane.now() >= soon + TICK
+    assert plane.out(packet).reason is Reason.SESSION_EXPIRED
+    plane.session(slot, deadline=plane.now() + 600 * SECOND, last_active=plane.now(), idle_limit=2 * TICK)
+    plane.sleep(4 * TICK)
+    assert plane.out(packet).reason is Reason.IDLE
 
 
 @scenario
@@ -521,6 +537,25 @@ def events_say_what_happened(plane: Plane) -> None:
     ping = plane.out(packets.ipv4(A4, "10.99.0.1", packets.ICMP, packets.icmp_echo(0x1234))).event
     assert ping is not None
     assert (ping["source_port"], ping["destination_port"], ping["icmp_type"]) == (0x1234, 0, 8)
+
+
+@scenario
+def decisions_are_counted(plane: Plane) -> None:
+    plane.device("alice", A4)
+    packet, refused = tcp(A4, "10.0.0.5", 4000, 80), tcp(A4, "10.0.0.5", 4000, 81)
+    for _ in range(3):
+        plane.out(packet)
+    plane.out(refused)
+    plane.to(tcp("10.0.0.5", A4, 80, 4000, "SA"))
+    plane.to(tcp("10.0.0.5", B4, 80, 4000, "SA"))
+    size = len(packet)
+    assert plane.reasons() == {
+        Reason.PASS: (3, 3 * size),
+        Reason.NO_RULE: (1, size),
+        REASON_SLOTS + Reason.PASS: (1, size),
+        REASON_SLOTS + Reason.NO_DEVICE: (1, size),
+    }
+    assert plane.rule_hits() == {0: (1, size), 1: (4, 4 * size)}
 
 
 @inbound_scenario

@@ -184,15 +184,16 @@ def _counts(arrays: list[bytes]) -> Counts:
 
 
 class VmPlane(Plane):
-    """In the interpreter. `clock`: by which packets are judged; else the host's, as in the kernel."""
+    """In the interpreter. `clock`: by which packets are judged; else the host's, as in the kernel.
+    `observe` as Machine has it."""
 
-    def __init__(self, artefact: bytes, *, clock: Clock | None = None, **options: Any):
-        self.clock = clock or HostClock()
+    def __init__(self, artefact: bytes, *, clock: Clock | None = None, observe: bool = False, **options: Any):
+        self.clock, self.observe = clock or HostClock(), observe
         super().__init__(artefact, **options)
 
     def open(self, artefact: bytes) -> Manifest:
         image = Image.from_elf(artefact)
-        self.machine = Machine(image, clock=self.clock, config=self.config)
+        self.machine = Machine(image, clock=self.clock, config=self.config, observe=self.observe)
         assert image.manifest is not None
         return Manifest.from_json(image.manifest)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import flow_scenarios
 import pytest
 from packet_scenarios import INBOUND_SCENARIOS, POLICIES, SCENARIOS
 from planes import KernelPlane
@@ -17,7 +18,8 @@ LINKS = {"l3": LinkHeader.NONE, "ethernet": LinkHeader.ETHERNET}
 
 @pytest.fixture(scope="module")
 def artefacts() -> dict[str, bytes]:
-    return {name: compile_parsed(parse_policy_text(text).policy).data for name, text in POLICIES.items()}
+    texts = {**POLICIES, "flows": flow_scenarios.POLICY}
+    return {name: compile_parsed(parse_policy_text(text).policy).data for name, text in texts.items()}
 
 
 @pytest.fixture(params=[(h, k) for h in ("tc", "xdp") for k in LINKS], ids=lambda pair: "-".join(pair))
@@ -43,3 +45,10 @@ def test_scenario(plane: KernelPlane, name: str) -> None:
 @pytest.mark.parametrize("name", INBOUND_SCENARIOS)
 def test_inbound_scenario(plane: KernelPlane, name: str) -> None:
     INBOUND_SCENARIOS[name](plane)
+
+
+@pytest.mark.parametrize("policy", ["flows"])
+@pytest.mark.parametrize("where", [("tc", "l3"), ("xdp", "l3")], ids="-".join, indirect=True)
+@pytest.mark.parametrize("name", flow_scenarios.SCENARIOS)
+def test_flow_scenario(plane: KernelPlane, name: str) -> None:
+    flow_scenarios.SCENARIOS[name](plane)
