@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from wardgate.compiler.lowering.ragged import Integers, Interned, Lists, offsets
 
 _CELLS = 1 << 21
 """Cells of rows that are painted at once; their memory stays in a processor's cache."""
+
+_MET = 1 << 22
+"""Contributions to rows that are brought together at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +70,44 @@ def find_buckets(
         for way in ((False, True) if inbound else (False,))
         for subjects in ((), *(found.subjects for found in classes.classes))
     ]
-    sources = np.array([source for row in rows for source in row], np.int64)
-    offsets = offsets_of(np.array([len(row) for row in rows], np.int64))
-    sizes = np.diff(given.first)
-
     painter = _Painter(space)
     shared = Interned()
     lines = LineCollector(space.count)
-    height = max(1, _CELLS // space.count)
-    for start in range(0, len(rows), height):
-        end = min(start + height, len(rows))
+    for start, end, members, keys in _met(rows, space, given):
+        # What is a single contribution goes by its position for now, the rest by numbers behind these.
+        numbers = members.values[members.offsets[:-1]]
+        several = np.flatnonzero(members.counts > 1)
+        numbers[several] = len(given) + shared.numbers(members.take(several))
+        height = max(1, _CELLS // space.count)
+        for top in range(start, end, height):
+            bottom = min(top + height, end)
+            first, last = np.searchsorted(keys, (top * space.count, bottom * space.count))
+            places = keys[first:last] - top * space.count
+            lines.add(painter.paint(places, numbers[first:last] + 1, bottom - top))
+    return _renumbered(space, given, shared.lists(), lines.lines())
+
+
+def _met(
+    rows: Sequence[Sequence[int]], space: Destinations, given: Contributions
+) -> Iterator[tuple[int, int, Lists, Integers]]:
+    """For rows `start` to `end`, exclusive: the contributions that meet, and where they do, in order: at
+    row * classes + destination class."""
+    sources = np.array([source for row in rows for source in row], np.int64)
+    offsets = offsets_of(np.array([len(row) for row in rows], np.int64))
+    sizes = np.diff(given.first)
+    before = offsets_of(sizes[sources])[offsets]
+    start = 0
+    while start < len(rows):
+        end = max(start + 1, int(np.searchsorted(before, before[start] + _MET, "right")) - 1)
         block = sources[offsets[start] : offsets[end]]
-        row_of = np.repeat(np.arange(end - start), np.diff(offsets[start : end + 1]))
+        row_of = np.repeat(np.arange(start, end), np.diff(offsets[start : end + 1]))
         met = ranges(given.first[block], sizes[block])
         keys = np.repeat(row_of, sizes[block]) * space.count + given.destination[met]
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         begins = np.flatnonzero(np.diff(keys, prepend=-1))
-        members = Lists(met[order], np.append(begins, len(keys)))
-        # What is a single contribution goes by its position for now, the rest by numbers behind these.
-        numbers = members.values[begins]
-        several = np.flatnonzero(members.counts > 1)
-        numbers[several] = len(given) + shared.numbers(members.take(several))
-        lines.add(painter.paint(keys[begins], numbers + 1, end - start))
-    return _renumbered(space, given, shared.lists(), lines.lines())
+        yield start, end, Lists(met[order], np.append(begins, len(keys))), keys[begins]
+        start = end
 
 
 class _Painter:

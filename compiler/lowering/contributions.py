@@ -44,12 +44,12 @@ def contributions(policy: Policy) -> tuple[Destinations, Contributions]:
     for rule in policy.rules:
         source = number_of[rule.subject, rule.inbound]
         # A rule that names a prefix twice brings it once.
-        for prefix in dict.fromkeys(rule.destinations):
+        prefixes = rule.destinations if len(rule.destinations) == 1 else dict.fromkeys(rule.destinations)
+        for prefix in prefixes:
             triples += (source, met.setdefault(prefix, len(met)), rule.id)
-    space = destinations(met)
-    numbers = np.array([0, *(space.number[prefix] for prefix in met)], np.int64)[1:]
+    space, numbers = destinations(tuple(met))
     source_of, place, rule_of = np.array(triples, np.int64).reshape(-1, 3).T
-    keys, rules = grouped(source_of * space.count + numbers[place], rule_of)
+    keys, rules = grouped(source_of * space.count + np.array(numbers, np.int64)[place], rule_of)
     first = offsets_of(np.bincount(keys // space.count, minlength=len(ordered)))
     outbound = sum(not inbound for _, inbound in ordered)
     return space, Contributions(number_of, first, keys % space.count, rules, int(first[outbound]))

@@ -7,7 +7,7 @@ its own, and a policy class's buckets are runs of destination classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wardgate.compiler.language.model import Prefix
@@ -22,7 +22,6 @@ class Destinations:
 
     prefixes: tuple[Prefix, ...]
     parents: tuple[int, ...]
-    number: Mapping[Prefix, int]
     _bounds: tuple[tuple[int, int, int], ...]
 
     @property
@@ -63,28 +62,25 @@ class Destinations:
         return found
 
 
-def destinations(prefixes: Iterable[Prefix]) -> Destinations:
-    """Number `prefixes`, without repeats."""
-    bounds = {}
-    for prefix in dict.fromkeys(prefixes):
+def destinations(prefixes: Sequence[Prefix]) -> tuple[Destinations, list[int]]:
+    """The classes of `prefixes`, which are distinct, and the class of each."""
+    bounds = []
+    for prefix in prefixes:
         first, size = int(prefix.network_address), 1 << (prefix.max_prefixlen - prefix.prefixlen)
-        bounds[prefix] = prefix.version, first, first + size - 1
+        bounds.append((prefix.version, first, first + size - 1))
     # A prefix before those inside it: of those that begin with it, the one that ends last.
-    ordered = sorted(bounds.items(), key=lambda item: (item[1][:2], -item[1][2]))
+    order = sorted(range(len(bounds)), key=lambda i: (bounds[i][0], bounds[i][1], -bounds[i][2]))
+    numbers = [0] * len(order)
     parents = []
-    enclosing: list[int] = []
-    for number, (_, (version, first, _)) in enumerate(ordered, 1):
-        while enclosing:
-            around = ordered[enclosing[-1] - 1][1]
-            if around[0] == version and around[2] >= first:
-                break
+    enclosing: list[tuple[int, int, int]] = []
+    for number, place in enumerate(order, 1):
+        numbers[place] = number
+        version, first, last = bounds[place]
+        while enclosing and (enclosing[-1][1] != version or enclosing[-1][2] < first):
             enclosing.pop()
-        parents.append(enclosing[-1] if enclosing else 0)
-        enclosing.append(number)
-    names = tuple(prefix for prefix, _ in ordered)
-    return Destinations(
-        names,
-        tuple(parents),
-        {prefix: number for number, prefix in enumerate(names, 1)},
-        tuple(found for _, found in ordered),
+        parents.append(enclosing[-1][0] if enclosing else 0)
+        enclosing.append((number, version, last))
+    found = Destinations(
+        tuple(prefixes[place] for place in order), tuple(parents), tuple(bounds[place] for place in order)
     )
+    return found, numbers

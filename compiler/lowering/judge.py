@@ -17,7 +17,7 @@ from wardgate.compiler.lowering.buckets import Buckets
 from wardgate.compiler.lowering.lines import PAGE, PAGE_BITS
 from wardgate.compiler.lowering.patterns import Patterns
 from wardgate.compiler.lowering.plan import Plan
-from wardgate.compiler.lowering.ragged import Integers, Interned, Lists, offsets_of
+from wardgate.compiler.lowering.ragged import Integers, Lists, concatenated, distinct, offsets_of
 from wardgate.compiler.lowering.survey import Candidate
 from wardgate.compiler.lowering.tables import TableData, narrowest, table
 
@@ -26,12 +26,11 @@ _DOC = "pattern and service class to which of the bucket's rules decides, and it
 
 def bucket_tables(buckets: Buckets, patterns: Patterns) -> list[TableData]:
     """`buckets` and `bucket_rules`. Buckets with the same rules share these."""
-    known = Interned()
-    number = known.numbers(buckets.rules)
-    distinct = known.lists()
+    number, first = distinct(buckets.rules)
+    stored = buckets.rules.take(first)
     records = patterns.of_bucket.astype(np.uint64) << np.uint64(32)
-    records[1:] |= distinct.offsets[number].astype(np.uint64)
-    rules, most = distinct.values, int(distinct.values.max(initial=0))
+    records[1:] |= stored.offsets[number].astype(np.uint64)
+    rules, most = stored.values, int(stored.values.max(initial=0))
     return [
         table("buckets", 8, records, "bucket to its pattern and to where its rules begin"),
         table("bucket_rules", narrowest(most), rules, "the ids of buckets' rules"),
@@ -114,9 +113,9 @@ def judge_of(patterns: Patterns) -> Judge:
     used[at_start[plain]] = True
     used[0] = True
     constants = np.flatnonzero(used)
-    number = np.cumsum(used) - 1
-    known = Interned()
-    known.numbers(Lists(constants << PAGE_BITS, np.arange(len(constants) + 1)))
-    directory = number[at_start]
-    directory[mixed] = known.numbers(Lists(runs, offsets))
-    return Judge(patterns, directory, known.lists())
+    pages_of_one = Lists(constants << PAGE_BITS, np.arange(len(constants) + 1))
+    directory = (np.cumsum(used) - 1)[at_start]
+    others = Lists(runs, offsets)
+    number, first = distinct(others)
+    directory[mixed] = len(constants) + number
+    return Judge(patterns, directory, concatenated([pages_of_one, others.take(first)]))

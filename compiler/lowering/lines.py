@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from wardgate.compiler.lowering.ragged import Integers, Interned, Lists, offsets_of
+from wardgate.compiler.lowering.ragged import Integers, Lists, concatenated, distinct, offsets_of
 
 PAGE_BITS = 6
 PAGE = 1 << PAGE_BITS
@@ -51,10 +51,8 @@ class LineCollector:
 
     def __init__(self, width: int) -> None:
         self._width = width
-        self._known = Interned()
-        self._directory: list[Integers] = []
+        self._lines: list[Lists] = []
         self.add(np.zeros((1, width), np.uint32))
-        self._directory.clear()
 
     def add(self, rows: npt.NDArray[np.uint32]) -> None:
         """The next rows, `width` columns each."""
@@ -72,13 +70,16 @@ class LineCollector:
         first[offsets[:-1]] = True
         both[first] = starts
         both[~first] = lines[begins]
-        self._directory.append(self._known.numbers(Lists(both, offsets)))
+        self._lines.append(Lists(both, offsets))
 
     def lines(self) -> Lines:
         """The matrix of all rows that were added."""
-        both = self._known.lists()
-        first = np.zeros(len(both.values), bool)
-        first[both.offsets[:-1]] = True
-        starts = both.values[first].view(np.uint64) & ~np.uint64(1)
-        runs = Lists(both.values[~first], offsets_of(both.counts - 1))
-        return Lines(self._width, np.concatenate(self._directory), starts, runs)
+        every = concatenated(self._lines)
+        number, first = distinct(every)
+        both = every.take(first)
+        leads = np.zeros(len(both.values), bool)
+        leads[both.offsets[:-1]] = True
+        starts = both.values[leads].view(np.uint64) & ~np.uint64(1)
+        runs = Lists(both.values[~leads], offsets_of(both.counts - 1))
+        # The first row, of zeros, was ours.
+        return Lines(self._width, number[-(-self._width // PAGE) :], starts, runs)

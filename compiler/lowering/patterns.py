@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from wardgate.compiler.lowering.buckets import Buckets
 from wardgate.compiler.lowering.kinds import Kinds
-from wardgate.compiler.lowering.ragged import Integers, Interned, Lists, offsets_of, ranges
+from wardgate.compiler.lowering.ragged import Integers, Lists, concatenated, distinct, offsets_of, ranges
 
 VERDICT_BITS = 2
 _VERDICT = (1 << VERDICT_BITS) - 1
@@ -54,11 +54,10 @@ class Patterns:
 def find_patterns(buckets: Buckets, kinds: Kinds, services: int) -> Patterns:
     """The patterns of `buckets`; `services` counts the service classes."""
     recipes, of_bucket = _recipes(buckets, kinds)
-    rows = Interned()
-    rows.numbers(Lists(np.zeros(1, np.int64), np.array([0, 1])))
-    found = [rows.numbers(painted) for painted in _painted(recipes, kinds, services)]
-    numbers = np.concatenate([np.zeros(1, np.int64), *found])
-    runs = rows.lists()
+    nothing = Lists(np.zeros(1, np.int64), np.array([0, 1]))
+    rows = concatenated([nothing, *_painted(recipes, kinds, services)])
+    numbers, first = distinct(rows)
+    runs = rows.take(first)
     return Patterns(
         services + 1,
         Lists(runs.values >> _COLUMN_BITS, runs.offsets),
@@ -81,9 +80,9 @@ def _recipes(buckets: Buckets, kinds: Kinds) -> tuple[Lists, Integers]:
     kept[several] = False
     kept[several[first]] = True
     counts = np.bincount(owner[kept], minlength=len(buckets))
-    recipes = Interned()
-    of_bucket = recipes.numbers(Lists((local * len(kinds) + kind)[kept], offsets_of(counts)))
-    return recipes.lists(), of_bucket
+    every = Lists((local * len(kinds) + kind)[kept], offsets_of(counts))
+    of_bucket, first = distinct(every)
+    return every.take(first), of_bucket
 
 
 def _painted(recipes: Lists, kinds: Kinds, services: int) -> Iterator[Lists]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from wardgate.compiler.language.model import MAX_PORT
-from wardgate.compiler.lowering.ragged import Interned, Lists
+from wardgate.compiler.lowering.ragged import Lists, distinct
 from wardgate.compiler.lowering.services import ServiceClasses
 from wardgate.compiler.lowering.tables import TableData, narrowest, table
 
@@ -25,10 +25,10 @@ def service_tables(services: ServiceClasses) -> list[TableData]:
         starts, classes = np.array(intervals, np.int64).T
         rows.append(np.repeat(classes, np.diff(starts, append=MAX_PORT + 1)))
     ports = np.concatenate(rows)
-    pages = Interned()
-    directory = pages.numbers(Lists(ports, np.arange(0, len(ports) + 1, 1 << PAGE_BITS)))
+    pages = Lists(ports, np.arange(0, len(ports) + 1, 1 << PAGE_BITS))
+    directory, first = distinct(pages)
     return [
         *tables,
-        table("ports_directory", narrowest(len(pages) - 1), directory, "port to page of classes"),
-        table("ports_pages", element, pages.lists().values, "port in its page to service class"),
+        table("ports_directory", narrowest(len(first) - 1), directory, "port to page of classes"),
+        table("ports_pages", element, pages.take(first).values, "port in its page to service class"),
     ]

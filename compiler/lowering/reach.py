@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from wardgate.compiler.lowering.lines import Lines
 from wardgate.compiler.lowering.plan import Plan
-from wardgate.compiler.lowering.ragged import Integers, Interned
+from wardgate.compiler.lowering.ragged import Integers, distinct
 from wardgate.compiler.lowering.survey import Candidate
-from wardgate.compiler.lowering.tables import TableData, narrowest, table
+from wardgate.compiler.lowering.tables import Numbers, TableData, narrowest, table
 
 _DOC = "policy class and destination class to bucket"
 
@@ -52,14 +52,14 @@ class Reach:
         """Tables, parameters, and the templates' features."""
         lines, element = self.lines, self.element
         if plan.reach == "plain":
-            rows = lines.written_out()[lines.directory].reshape(-1, 64 * lines.per_row)
+            rows = self._written_out()[lines.directory].reshape(-1, 64 * lines.per_row)
             cells = table("reach", element, rows[:, : lines.width], _DOC)
             return [cells], {"reach_width": lines.width}, {"REACH_PLAIN"}
         size = narrowest(len(lines.starts) - 1)
         parameters = {"reach_per_row": lines.per_row}
         if plan.reach == "paged":
             directory = table("reach_directory", size, lines.directory, f"{_DOC}: page")
-            pages = table("reach_pages", element, lines.written_out(), _DOC)
+            pages = table("reach_pages", element, self._written_out(), _DOC)
             return [directory, pages], parameters, {"REACH_PAGED"}
         both = np.stack([lines.starts, self.base.astype(np.uint64)], axis=1)
         return (
@@ -72,10 +72,13 @@ class Reach:
             {"REACH_RANKED"},
         )
 
+    def _written_out(self) -> Numbers:
+        # Narrow before lines are repeated.
+        return self.lines.written_out().astype(f"<u{self.element}")
+
 
 def reach_of(lines: Lines) -> Reach:
     """The matrix of `lines`; equal lists of values are stored once."""
-    known = Interned()
-    number = known.numbers(lines.runs)
-    distinct = known.lists()
-    return Reach(lines, distinct.offsets[number], distinct.values)
+    number, first = distinct(lines.runs)
+    stored = lines.runs.take(first)
+    return Reach(lines, stored.offsets[number], stored.values)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_policies import DOCUMENTS, build
 from wardgate.compiler.language.model import Policy, Rule
+from wardgate.compiler.lowering import ragged
 from wardgate.compiler.lowering.buckets import Buckets, find_buckets
 from wardgate.compiler.lowering.classes import policy_classes
 from wardgate.compiler.lowering.contributions import contributions
@@ -16,7 +19,7 @@ from wardgate.compiler.lowering.kinds import rule_kinds
 from wardgate.compiler.lowering.lines import PAGE, LineCollector, Lines
 from wardgate.compiler.lowering.patterns import VERDICT_BITS, Patterns, find_patterns
 from wardgate.compiler.lowering.plan import Plan
-from wardgate.compiler.lowering.ragged import Interned, Lists, grouped, offsets_of, ranges
+from wardgate.compiler.lowering.ragged import Interned, Lists, distinct, grouped, offsets_of, ranges
 from wardgate.compiler.lowering.reach import reach_of
 from wardgate.compiler.lowering.services import ServiceClasses
 from wardgate.compiler.lowering.tables import narrowest, table
@@ -126,7 +129,7 @@ def test_buckets_hold_inside_their_prefixes_and_outside_of_longer_ones(document:
                 told = listed[row[number] - 1]
                 ids = tuple(rule.id for rule in expected[longest])
                 assert (told.prefix, told.inbound, told.rules) == (longest, inbound, ids)
-    keys = [(found.inbound, buckets.space.number[found.prefix], found.rules) for found in listed]
+    keys = [(found.inbound, prefixes.index(found.prefix), found.rules) for found in listed]
     assert len(set(keys)) == len(keys)
     assert keys == sorted(keys, key=lambda key: key[:2])
 
@@ -205,23 +208,38 @@ def _runs(row: np.ndarray) -> list[int]:
     return [int(begin) << 32 | int(row[begin]) for begin in begins]
 
 
-@given(st.lists(st.lists(st.integers(0, 3), max_size=3), max_size=12))
-def test_lists(contents: list[list[int]]) -> None:
+@given(st.lists(st.lists(st.integers(0, 3), max_size=3), max_size=12), st.integers(0, 12))
+def test_lists(contents: list[list[int]], cut: int) -> None:
     found = lists(*contents)
     assert found.counts.tolist() == [len(one) for one in contents]
     assert found.owners.tolist() == [index for index, one in enumerate(contents) for _ in one]
     backwards = found.take(np.arange(len(contents))[::-1])
     assert backwards.values.tolist() == [value for one in contents[::-1] for value in one]
-    known = Interned()
-    numbers = known.numbers(found).tolist()
-    assert [contents.index(one) for one in contents] == [numbers.index(number) for number in numbers]
-    distinct = known.lists()
-    for one, number in zip(contents, numbers, strict=True):
-        assert distinct.values[distinct.offsets[number] : distinct.offsets[number + 1]].tolist() == one
     counts = found.counts
     assert ranges(counts * 10, counts).tolist() == [
         len(one) * 10 + place for one in contents for place in range(len(one))
     ]
+    met = [one for index, one in enumerate(contents) if one not in contents[:index]]
+    numbers, first = distinct(found)
+    assert numbers.tolist() == [met.index(one) for one in contents]
+    assert first.tolist() == [contents.index(one) for one in met]
+    # Some at a time, as all at once.
+    known = Interned()
+    pieces = [known.numbers(lists(*part)).tolist() for part in (contents[:cut], contents[cut:], contents)]
+    assert pieces[0] + pieces[1] == pieces[2] == numbers.tolist()
+    assert contents_of(known.lists()) == met
+
+
+def contents_of(found: Lists) -> list[list[int]]:
+    bounds = found.offsets.tolist()
+    return [found.values[start:end].tolist() for start, end in pairwise(bounds)]
+
+
+def test_lists_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ragged, "_hashes", lambda found: np.zeros(len(found), np.uint64))
+    numbers, first = distinct(lists([1], [2], [1], [], [2, 1]))
+    assert numbers.tolist() == [0, 1, 0, 2, 3]
+    assert first.tolist() == [0, 1, 3, 4]
 
 
 @given(st.lists(st.integers(0, 5), max_size=20))
