@@ -8,12 +8,13 @@ from wardgate.compiler.language.model import Policy, Prefix, Rule
 from wardgate.compiler.semantics import Evaluator, any_matches
 from wardgate.compiler.semantics.partition import unmentioned_user
 from wardgate.compiler.semantics.reference import verdict_of
-from wardgate.compiler.validation.buckets import VERDICT_BITS
+from wardgate.compiler.validation.decisions import VERDICT_BITS
 from wardgate.compiler.validation.destinations import Destinations, Interval
 from wardgate.compiler.validation.encoded import Encoded, integers
 from wardgate.compiler.validation.errors import ValidationError, Witness
+from wardgate.compiler.validation.judging import Judgements, WrongDecision
 from wardgate.compiler.validation.kinds import Kind, ServiceKinds
-from wardgate.compiler.validation.matrix import PagedRows
+from wardgate.compiler.validation.matrix import Rows
 from wardgate.compiler.validation.subjects import ClassPair
 from wardgate.runtime.layout.codes import Verdict
 from wardgate.runtime.layout.manifest import Bucket
@@ -33,8 +34,8 @@ class Accuser:
         classes: Sequence[ClassPair],
         destinations: Destinations,
         kinds: ServiceKinds,
-        reach: PagedRows,
-        judge: PagedRows,
+        reach: Rows,
+        judgements: Judgements,
     ) -> None:
         self._encoded = encoded
         self._policy = policy
@@ -42,7 +43,7 @@ class Accuser:
         self._destinations = destinations
         self._kinds = kinds
         self._reach = reach
-        self._judge = judge
+        self._judgements = judgements
 
     def reach_row(self, pair: ClassPair, inbound: bool) -> int:
         """Row of the matrix of buckets that programs read for a class in one direction."""
@@ -54,7 +55,8 @@ class Accuser:
         """A class's row gives another bucket than the reference: told by the first service with another
         decision too, if there is one."""
         interval = self._destinations.pairs[node_and_class]
-        number = self._entry(self._reach, self.reach_row(pair, inbound), node_and_class[1])
+        row = self._reach.row(self.reach_row(pair, inbound))
+        number = int(integers(row, self._reach.element)[node_and_class[1]])
         first, last = interval.addresses
         user = unmentioned_user(self._policy) if pair.user is None else pair.user
         prefix, rules = Evaluator(self._policy).bucket(user, first, inbound=inbound)
@@ -69,25 +71,21 @@ class Accuser:
         witness = Witness(pair.label, inbound, first, last, service)
         return ValidationError(str(witness), said, meant, witness)
 
-    def wrong_decision(self, bucket: Bucket, kind: Kind) -> ValidationError:
-        """A bucket's row gives another decision than the reference."""
-        rules = self._rules(bucket)
-        version = 6 if ":" in bucket.prefix else 4
-        said = self._decision(bucket.id, kind.service_class)
-        return self._wrong(bucket, _service(kind), said, _meant(rules, kind, version))
-
-    def wrong_fragment(self, bucket: Bucket, meant: int, fragment_class: int) -> ValidationError:
-        """A bucket's decision about fragments is not `meant`."""
-        return self._wrong(bucket, _FRAGMENTS, self._decision(bucket.id, fragment_class), meant)
-
-    def _wrong(self, bucket: Bucket, service: str, said: int, meant: int) -> ValidationError:
+    def wrong_decision(self, wrong: WrongDecision) -> ValidationError:
+        """A bucket's pattern gives another decision than the reference."""
+        bucket, kind = self._encoded.manifest.buckets[wrong.bucket - 1], wrong.kind
+        service_class = kind.service_class if kind else self._encoded.parameter("fragment_class")
+        said = self._decision(bucket.id, service_class)
         pair, interval = self._place(bucket)
         first, last = interval.addresses if interval else (None, None)
         label = pair.label if pair else _NOBODY
-        witness = Witness(label, bucket.inbound, first, last, service)
+        witness = Witness(label, bucket.inbound, first, last, _service(kind) if kind else _FRAGMENTS)
         name = self._bucket(bucket.id)
         return ValidationError(
-            str(witness), f"{name}, {self._verdict(said)}", f"{name}, {self._verdict(meant)}", witness
+            str(witness),
+            f"{name}, {self._verdict(said)}",
+            f"{name}, {self._verdict(wrong.meant)}",
+            witness,
         )
 
     def _place(self, bucket: Bucket) -> tuple[ClassPair | None, Interval | None]:
@@ -99,15 +97,11 @@ class Accuser:
                     return pair, interval
         return None, None
 
-    def _entry(self, matrix: PagedRows, row: int, column: int) -> int:
-        return integers(matrix.row(row), matrix.element)[column]
-
-    def _decision(self, bucket: int, service_class: int) -> int:
-        """What programs decide by: 0 without a bucket."""
-        return self._entry(self._judge, bucket, service_class) if bucket else 0
-
-    def _rules(self, bucket: Bucket) -> list[Rule]:
-        return [self._policy.rules[number - 1] for number in bucket.rules]
+    def _decision(self, bucket: int, service_class: int) -> int | None:
+        """What programs decide by: 0 without a bucket, None where there is nothing in the table."""
+        if bucket >= len(self._judgements.records):
+            return None
+        return self._judgements.decisions(bucket)(service_class) if bucket else 0
 
     def _bucket(self, number: int) -> str:
         buckets = self._encoded.manifest.buckets
@@ -117,7 +111,9 @@ class Accuser:
             return "no bucket"
         return f"bucket {buckets[number - 1].prefix} with rules {list(buckets[number - 1].rules)}"
 
-    def _verdict(self, decision: int) -> str:
+    def _verdict(self, decision: int | None) -> str:
+        if decision is None:
+            return "nothing"
         number, verdict = decision >> VERDICT_BITS, Verdict(decision & (1 << VERDICT_BITS) - 1)
         if not number:
             return "no rule" if verdict is Verdict.NONE else f"{verdict.label} by no rule"

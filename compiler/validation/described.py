@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from ipaddress import IPv4Network
 
 from wardgate.compiler.language.model import Policy
 from wardgate.compiler.validation.encoded import Encoded
 from wardgate.compiler.validation.errors import ValidationError
 from wardgate.runtime.layout.manifest import Manifest, RuleSource
+
+_HALF = 64
+"""Bits of an address that programs compare at once: an index lies in one half."""
 
 
 def check_description(encoded: Encoded, policy: Policy) -> None:
@@ -18,7 +20,7 @@ def check_description(encoded: Encoded, policy: Policy) -> None:
     for part, said, meant in _parts(manifest, policy):
         if said != meant:
             raise ValidationError(f"the manifest's {part}", _shown(said), f"has {_shown(meant)}")
-    _check_tunnel_index(encoded, policy)
+    _check_tunnel_indexes(encoded, policy)
 
 
 def _parts(manifest: Manifest, policy: Policy) -> Iterator[tuple[str, object, object]]:
@@ -42,19 +44,37 @@ def _shown(value: object) -> str:
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 
-def _check_tunnel_index(encoded: Encoded, policy: Policy) -> None:
-    """The addresses that the programs look for in `tunnel_index` are those that the runtime puts there."""
-    index, parameters = encoded.manifest.tunnel_index, encoded.manifest.parameters
-    if index is None:
-        return
-    prefixes = [
-        (int(prefix.network_address), prefix.num_addresses)
-        for prefix in policy.tunnel
-        if isinstance(prefix, IPv4Network)
-    ]
-    read = (parameters.get("tunnel_base"), parameters.get("tunnel_size"))
-    if read not in prefixes:
-        raise ValidationError("the manifest's parameters", f"tunnel {read}", f"has {prefixes}")
-    network = next(p for p in policy.tunnel if (int(p.network_address), p.num_addresses) == read)
-    if (index.base, index.size) != (str(network.network_address), network.num_addresses):
-        raise ValidationError("the manifest's tunnel_index", f"{index.base}, {index.size}", f"has {network}")
+def _check_tunnel_indexes(encoded: Encoded, policy: Policy) -> None:
+    """The addresses that the programs look for in an index are those that the runtime puts there."""
+    for version, index in ((4, encoded.manifest.tunnel4), (6, encoded.manifest.tunnel6)):
+        subject = f"the manifest's tunnel{version}"
+        read = _index_read(encoded, version)
+        if index is None and read is None:
+            continue
+        if index is None or read is None:
+            raise ValidationError(subject, f"{index}, and parameters {read}", "has one or none")
+        base, size = read
+        prefixes = [
+            prefix
+            for prefix in policy.tunnel
+            if (prefix.version, int(prefix.network_address)) == (version, base)
+            and 0 < size <= prefix.num_addresses
+        ]
+        if not prefixes or base >> _HALF != base + size - 1 >> _HALF:
+            where = f"{size} addresses from {base:#x} on"
+            raise ValidationError("the manifest's parameters", where, f"has {_shown(policy.tunnel)}")
+        if (index.base, index.size) != (str(prefixes[0].network_address), size):
+            where = f"{prefixes[0].network_address}, {size}"
+            raise ValidationError(subject, f"{index.base}, {index.size}", f"has {where} in its parameters")
+
+
+def _index_read(encoded: Encoded, version: int) -> tuple[int, int] | None:
+    """First address and size of the index that programs look into, None where they do not."""
+    parameters = encoded.manifest.parameters
+    if f"tunnel{version}_size" not in parameters:
+        return None
+    size = encoded.parameter(f"tunnel{version}_size")
+    if version == 4:
+        return encoded.parameter("tunnel4_base"), size
+    high, low = encoded.parameter("tunnel6_high"), encoded.parameter("tunnel6_low")
+    return high << 64 | low, size

@@ -11,8 +11,8 @@ from wardgate.compiler.language.model import Address
 from wardgate.compiler.validation.encoded import Encoded
 from wardgate.compiler.validation.errors import ValidationError
 from wardgate.compiler.validation.prefixes import BITS, NO_PREFIX, PrefixTree, Region
-from wardgate.compiler.validation.routes4 import runs4
-from wardgate.compiler.validation.routes6 import runs6
+from wardgate.compiler.validation.routes4 import has_routes4, runs4
+from wardgate.compiler.validation.routes6 import has_routes6, runs6
 
 _ADDRESS: Mapping[int, Callable[[int], Address]] = {4: IPv4Address, 6: IPv6Address}
 
@@ -54,9 +54,9 @@ def decode_destinations(encoded: Encoded, tree: PrefixTree) -> Destinations:
     """All addresses of both IP versions, by what the policy and the tables make of them."""
     pairs: dict[tuple[int, int], Interval] = {}
     count = 0
-    for version, table, runs in ((4, "route4_roots", runs4), (6, "route6_class", runs6)):
+    for version, there, runs in ((4, has_routes4(encoded), runs4), (6, has_routes6(encoded), runs6)):
         regions = tree.regions(version)
-        if table not in encoded.tables:
+        if not there:
             # Programs without the tables know no rule for this version: they drop all its packets.
             named = next((node for _, node in regions if node != NO_PREFIX), None)
             if named is not None:

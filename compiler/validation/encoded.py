@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-import sys
-from array import array
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 from wardgate.compiler.artefact import ArtefactError, read_sections
-from wardgate.compiler.validation.errors import ValidationError
+from wardgate.compiler.validation.errors import OutOfBoundsError, ValidationError
 from wardgate.runtime.layout.manifest import Manifest, ManifestError
 from wardgate.runtime.layout.maps import MANIFEST_SECTION
 
-_TYPECODES = {2: "H", 4: "I", 8: "Q"}
-_DIFFERS = b"\1"
-_MARKED = bytes(1) + _DIFFERS * 255
-"""For bytes.translate: every byte but zero becomes the one to look for."""
+Numbers = npt.NDArray[np.integer]
+
+_ELEMENTS = (1, 2, 4, 8)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EncodedTable:
-    """A table: its section's bytes, and the same as numbers."""
+    """A table: its section's bytes, and the same as numbers, which are little-endian and unsigned."""
 
     name: str
     element: int
     data: bytes = field(repr=False)
-    values: array[int] = field(repr=False)
+    values: Numbers = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def entry(self, index: int, cause: str) -> int:
+        """An entry; OutOfBoundsError, with the `cause`, where there is none at `index`."""
+        if index >= len(self.values):
+            raise OutOfBoundsError(self.name, index, len(self.values), cause)
+        return int(self.values[index])
+
+    def check_has(self, count: int, cause: str) -> None:
+        """OutOfBoundsError, with the `cause` of reading the last, where there are fewer entries."""
+        if count > len(self.values):
+            raise OutOfBoundsError(self.name, count - 1, len(self.values), cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,54 +75,35 @@ def read_encoded(artefact: bytes) -> Encoded:
         raise ValidationError("the artefact", f"what nobody can read ({error})", "has a meaning") from error
     tables = {}
     for described in manifest.tables:
-        subject = f"table {described.name}"
-        data, element = sections.get(described.section), described.element
-        if data is None or element not in _TYPECODES or len(data) != element * described.count:
+        data, element, count = sections.get(described.section), described.element, described.count
+        if data is None or element not in _ELEMENTS or not len(data) == element * count > 0:
             size = "no section" if data is None else f"{len(data)} bytes"
-            shape = f"{described.count} entries of {element} bytes"
-            raise ValidationError(subject, f"{shape}, and has {size}", "needs both to be the same")
-        if described.count & (described.count - 1) or not described.count:
-            raise ValidationError(subject, f"{described.count} entries", "needs a power of two to mask with")
-        values = integers(data, element)
-        tables[described.name] = EncodedTable(described.name, element, data, values)
+            shape = f"{count} entries of {element} bytes"
+            raise ValidationError(f"table {described.name}", f"{shape}, and has {size}", "needs the same")
+        tables[described.name] = EncodedTable(described.name, element, data, integers(data, element))
     return Encoded(manifest, tables)
 
 
-def integers(data: bytes, element: int) -> array[int]:
+def integers(data: bytes | bytearray, element: int) -> Numbers:
     """The little-endian integers of `element` bytes in `data`."""
-    values = array(_TYPECODES[element], data)
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values
+    return np.frombuffer(data, f"<u{element}")
 
 
 class Spans:
-    """The runs of equal entries of a table.
-
-    They are found without looking at each entry: the table's bytes, as one long number, are compared
-    with themselves shifted by an entry, and only where these differ does a run begin.
-    """
+    """The runs of equal entries of a table."""
 
     def __init__(self, table: EncodedTable) -> None:
-        self._table = table
-        element = table.element
-        shifted = int.from_bytes(table.data[element:], "little") ^ int.from_bytes(
-            table.data[:-element], "little"
-        )
-        differing = shifted.to_bytes(len(table.data), "little").translate(_MARKED)
-        self._begins: list[int] = []
-        at = differing.find(_DIFFERS)
-        while at >= 0:
-            self._begins.append(at // element + 1)
-            at = differing.find(_DIFFERS, (at // element + 1) * element)
+        values = table.values
+        begins = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
+        self._values: list[int] = values[begins].tolist()
+        self._begins: list[int] = begins.tolist()
+        self._ends: list[int] = [*self._begins[1:], len(values)]
 
     def within(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         """(first, end, value) of each run of entries `start` to `end`, exclusive, cut to these."""
-        begins, values = self._begins, self._table.values
-        position = bisect_left(begins, start + 1)
-        first = start
-        while position < len(begins) and begins[position] < end:
-            yield first, begins[position], values[first]
-            first = begins[position]
+        position = bisect_right(self._begins, start) - 1
+        while start < end:
+            after = min(self._ends[position], end)
+            yield start, after, self._values[position]
+            start = after
             position += 1
-        yield first, end, values[first]

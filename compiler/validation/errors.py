@@ -55,7 +55,8 @@ class ValidationError(Exception):
 
 
 class OutOfBoundsError(ValidationError):
-    """A lookup that a packet can cause would leave its table, and read what a mask makes of the index."""
+    """A lookup that a packet can cause would leave its table, or its row. What it finds there is nothing, or
+    another row's, and not what the policy means."""
 
     def __init__(self, table: str, index: int, count: int, cause: str) -> None:
         super().__init__(f"table {table}", f"{cause} reads entry {index} of {count}", "every entry in bounds")

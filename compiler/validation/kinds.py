@@ -63,18 +63,21 @@ class ServiceKinds:
 
         kinds: list[Kind] = []
         numbers: dict[object, int] = {}
-        self._starts: dict[int, list[int]] = {}
-        self._kinds_of: dict[int, list[int]] = {}
+        met: dict[int, list[int]] = {}
         for protocol, items in cut.items():
-            of_protocol = self._kinds_of[protocol] = []
-            self._starts[protocol] = [item.kind.low or 0 for item in items]
+            of_protocol = met[protocol] = []
             for item in items:
                 key = (item.signature, item.kind.service_class) if merging else len(kinds)
                 number = numbers.setdefault(key, len(kinds))
                 if number == len(kinds):
                     kinds.append(item.kind)
                 of_protocol.append(number)
-        self.kinds: Sequence[Kind] = kinds
+        # In the order of their classes, rows of kinds are rows of the tables, as far as that can be.
+        order = sorted(range(len(kinds)), key=lambda number: kinds[number].service_class)
+        place = {number: position for position, number in enumerate(order)}
+        self.kinds: Sequence[Kind] = [kinds[number] for number in order]
+        self._starts = {protocol: [item.kind.low or 0 for item in items] for protocol, items in cut.items()}
+        self._kinds_of = {protocol: [place[number] for number in found] for protocol, found in met.items()}
         self.intervals = sum(len(items) for items in cut.values())
         self._covered: dict[tuple[ServiceForm, int], list[Range]] = {}
 

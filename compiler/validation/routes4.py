@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wardgate.compiler.validation.encoded import Encoded, Spans
-from wardgate.compiler.validation.errors import OutOfBoundsError, ValidationError
+from wardgate.compiler.validation.errors import ValidationError
+from wardgate.compiler.validation.searching import Boundaries, halving_by_pairs
 
+_BITS = 32
 _ROOTS = 1 << 16
 _NODE = 1 << 8
+
+
+def has_routes4(encoded: Encoded) -> bool:
+    """Whether there are tables for IPv4: programs without them know nothing of it."""
+    return "route4_roots" in encoded.tables or "route4_class" in encoded.tables
 
 
 def runs4(encoded: Encoded) -> Iterator[tuple[int, int]]:
@@ -16,7 +23,7 @@ def runs4(encoded: Encoded) -> Iterator[tuple[int, int]]:
 
     OutOfBoundsError where an address leads out of a table.
     """
-    return _Trie(encoded).runs()
+    return _Trie(encoded).runs() if "route4_roots" in encoded.tables else _searched(encoded)
 
 
 class _Trie:
@@ -30,8 +37,7 @@ class _Trie:
         self._node_spans = Spans(self._nodes) if self._nodes else None
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        if len(self._roots) < _ROOTS:
-            raise OutOfBoundsError("route4_roots", _ROOTS - 1, len(self._roots), "the last address")
+        self._roots.check_has(_ROOTS, "the last address")
         for first, end, entry in Spans(self._roots).within(0, _ROOTS):
             if not entry & self._pointer:
                 yield first << 16, entry
@@ -46,7 +52,7 @@ class _Trie:
         start = (entry & ~self._pointer) << 8
         if start + _NODE > len(self._nodes):
             place = f"address {base >> 24}.{base >> 16 & 255}.{base >> 8 & 255}.{base & 255}"
-            raise OutOfBoundsError("route4_nodes", start + _NODE - 1, len(self._nodes), place)
+            self._nodes.check_has(start + _NODE, place)
         for first, end, value in self._node_spans.within(start, start + _NODE):
             # The third level is the last: what looks like a pointer there is taken for a class.
             if not shift or not value & self._pointer:
@@ -54,3 +60,23 @@ class _Trie:
                 continue
             for index in range(first - start, end - start):
                 yield from self._node(value, base + (index << shift), shift - 8)
+
+
+def _searched(encoded: Encoded) -> Iterator[tuple[int, int]]:
+    index_bits = encoded.parameter("route4_index_bits")
+    steps = halving_by_pairs(encoded.parameter("route4_steps"))
+    if index_bits > _BITS:
+        raise ValidationError("parameter route4_index_bits", f"{index_bits}", f"has addresses of {_BITS}")
+    # Without a step, programs do not know of boundaries either.
+    parts = [encoded.table("route4_keys")] if steps else []
+    keys: list[int] = parts[0].values.tolist() if steps else []
+    boundaries = Boundaries(keys, parts, encoded.table("route4_class"), range(1 << _BITS))
+    if not index_bits:
+        yield from boundaries.followed(0, 1 << _BITS, 0, steps)
+        return
+    index = encoded.table("route4_index")
+    index.check_has(1 << index_bits, "the last address")
+    shift = _BITS - index_bits
+    # The search depends on where it begins alone, so equal neighbours are followed as one.
+    for cell, end, position in Spans(index).within(0, 1 << index_bits):
+        yield from boundaries.followed(cell << shift, end << shift, position, steps)

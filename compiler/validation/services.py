@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from wardgate.compiler.language.model import MAX_PORT, PORT_PROTOCOLS
 from wardgate.compiler.validation.encoded import Encoded, Spans
-from wardgate.compiler.validation.errors import OutOfBoundsError
 
 PROTOCOLS = 256
 _PAGE = 1 << 8
@@ -26,25 +25,22 @@ class DecodedServices:
 def decode_services(encoded: Encoded) -> DecodedServices:
     """The service class of every packet. OutOfBoundsError where one leads out of a table."""
     table = encoded.table("protocols")
-    if len(table) < PROTOCOLS:
-        raise OutOfBoundsError("protocols", PROTOCOLS - 1, len(table), "the last protocol")
-    others = {number: table.values[number] for number in range(PROTOCOLS) if number not in PORT_PROTOCOLS}
+    table.check_has(PROTOCOLS, "the last protocol")
+    classes: list[int] = table.values[:PROTOCOLS].tolist()
+    others = {number: classes[number] for number in range(PROTOCOLS) if number not in PORT_PROTOCOLS}
     if "ports_directory" not in encoded.tables:
         # Then programs look at the protocol alone.
-        return DecodedServices({number: [(0, table.values[number])] for number in PORT_PROTOCOLS}, others)
+        return DecodedServices({number: [(0, classes[number])] for number in PORT_PROTOCOLS}, others)
     directory, pages = encoded.table("ports_directory"), encoded.table("ports_pages")
-    entries = len(PORT_PROTOCOLS) * _PAGES_A_PROTOCOL
-    if len(directory) < entries:
-        raise OutOfBoundsError("ports_directory", entries - 1, len(directory), "the last port")
+    directory.check_has(len(PORT_PROTOCOLS) * _PAGES_A_PROTOCOL, "the last port")
+    numbers: list[int] = directory.values.tolist()
     spans = Spans(pages)
     ports = {}
     for row, protocol in enumerate(PORT_PROTOCOLS):
         found: list[tuple[int, int]] = []
         for index in range(_PAGES_A_PROTOCOL):
-            start = directory.values[row * _PAGES_A_PROTOCOL + index] * _PAGE
-            if start + _PAGE > len(pages):
-                cause = f"port {index * _PAGE} of protocol {protocol}"
-                raise OutOfBoundsError("ports_pages", start + _PAGE - 1, len(pages), cause)
+            start = numbers[row * _PAGES_A_PROTOCOL + index] * _PAGE
+            pages.check_has(start + _PAGE, f"port {index * _PAGE} of protocol {protocol}")
             for first, _, service_class in spans.within(start, start + _PAGE):
                 if not found or found[-1][1] != service_class:
                     found.append((index * _PAGE + first - start, service_class))

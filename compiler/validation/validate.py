@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wardgate.compiler.language.model import Policy
-from wardgate.compiler.validation.buckets import VERDICT_BITS, Buckets, Decisions
+from wardgate.compiler.validation.buckets import Buckets
 from wardgate.compiler.validation.counterexample import Accuser
+from wardgate.compiler.validation.decisions import Decisions, Shapes
 from wardgate.compiler.validation.described import check_description
-from wardgate.compiler.validation.destinations import Destinations, Stretch, decode_destinations, stretches
+from wardgate.compiler.validation.destinations import Destinations, Stretch, decode_destinations
 from wardgate.compiler.validation.encoded import Encoded, read_encoded
 from wardgate.compiler.validation.errors import ValidationError
+from wardgate.compiler.validation.judging import Judgements, Judging
 from wardgate.compiler.validation.kinds import ServiceKinds
-from wardgate.compiler.validation.matrix import PagedRows
+from wardgate.compiler.validation.matrix import rows_of
 from wardgate.compiler.validation.prefixes import PrefixTree, prefix_tree
 from wardgate.compiler.validation.reach import ReachRows
 from wardgate.compiler.validation.services import decode_services
 from wardgate.compiler.validation.subjects import ClassPair, class_pairs
-from wardgate.runtime.layout.codes import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,12 @@ class _Proof:
         self._destinations: Destinations = decode_destinations(encoded, self._tree)
         forms = {form for rule in policy.rules for form in rule.services}
         self._kinds = ServiceKinds(forms, decode_services(encoded))
-        self._buckets = Buckets(encoded, policy, self._tree)
-        self._fragment_class = encoded.parameter("fragment_class")
-        self._reach = PagedRows(encoded, "reach", (number for _, number in self._destinations.pairs))
-        service_classes = (kind.service_class for kind in self._kinds.kinds)
-        self._judge = PagedRows(encoded, "judge", (*service_classes, self._fragment_class))
+        self._buckets = Buckets(encoded, self._tree)
+        self._reach = rows_of(encoded, "reach", (number for _, number in self._destinations.pairs))
+        service_classes = {kind.service_class for kind in self._kinds.kinds}
+        self._judgements = Judgements(encoded, (*service_classes, encoded.parameter("fragment_class")))
         self._accuser = Accuser(
-            encoded, policy, self._classes, self._destinations, self._kinds, self._reach, self._judge
+            encoded, policy, self._classes, self._destinations, self._kinds, self._reach, self._judgements
         )
 
     def report(self) -> ValidationReport:
@@ -91,12 +91,15 @@ class _Proof:
 
     def _compare_reach(self, inbound: bool) -> int:
         """The buckets of all policy classes in one direction, for all addresses."""
-        element = self._reach.element
-        _check_width("reach_pages", element, len(self._encoded.manifest.buckets))
+        element, buckets = self._reach.element, len(self._encoded.manifest.buckets)
+        if buckets >> (8 * element):
+            raise ValidationError(
+                "the tables of reach", f"entries of {element} bytes", f"has {buckets} buckets"
+            )
         rules = (rule for rule in self._policy.rules if rule.inbound is inbound)
-        rows = ReachRows(self._buckets, self._tree, rules, element)
+        rows = ReachRows(self._buckets, self._tree, rules, element, inbound=inbound)
         for pair in self._classes:
-            meant = rows.row(pair.users.rules(inbound=inbound))
+            meant = rows.row(pair.subjects)
             said = self._reach.row(self._accuser.reach_row(pair, inbound))
             wrong = _first_difference(meant, said, self._destinations.stretches, element)
             if wrong is not None:
@@ -105,32 +108,19 @@ class _Proof:
 
     def _compare_judge(self) -> int:
         """The decisions of all buckets, for all services."""
-        kinds, element = self._kinds.kinds, self._judge.element
-        places = stretches((number, kind.service_class) for number, kind in enumerate(kinds))
-        largest = max(len(self._policy.rules), 1) << VERDICT_BITS | Verdict.DENY
-        _check_width("judge_pages", element, largest)
-        decisions = Decisions(self._policy, self._kinds, element)
-        fragment_at = slice(self._fragment_class * element, (self._fragment_class + 1) * element)
-        for bucket in self._encoded.manifest.buckets:
-            version = self._tree.prefixes[self._tree.node_of[bucket.prefix] - 1].version
-            meant = decisions.row(bucket.rules, version)
-            said = self._judge.row(bucket.id)
-            wrong = _first_difference(meant, said, places, element)
-            if wrong is not None:
-                raise self._accuser.wrong_decision(bucket, kinds[wrong[0]])
-            fragment = decisions.fragment(meant)
-            if said[fragment_at] != fragment.to_bytes(element, "little"):
-                raise self._accuser.wrong_fragment(bucket, fragment, self._fragment_class)
-        return len(self._encoded.manifest.buckets) * (len(kinds) + 1)
-
-
-def _check_width(table: str, element: int, largest: int) -> None:
-    if largest >> (8 * element):
-        raise ValidationError(f"table {table}", f"entries of {element} bytes", f"needs {largest} in one")
+        shapes = Shapes(self._policy.rules)
+        decisions = {version: Decisions(shapes, self._kinds, version) for version in (4, 6)}
+        versions = [self._tree.prefixes[node - 1].version for node in self._buckets.nodes]
+        kinds = self._kinds.kinds
+        judging = Judging(self._encoded, self._judgements, shapes, decisions, versions, kinds)
+        wrong = judging.first_wrong()
+        if wrong is not None:
+            raise self._accuser.wrong_decision(wrong)
+        return len(versions) * (len(kinds) + 1)
 
 
 def _first_difference(
-    meant: bytes | bytearray, said: bytes, places: Sequence[Stretch], element: int
+    meant: bytes, said: bytes, places: Sequence[Stretch], element: int
 ) -> tuple[int, int] | None:
     """The first (item, column) where the rows differ; None where there is none."""
     for place in places:
