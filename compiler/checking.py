@@ -123,7 +123,7 @@ class CheckReport:
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What fails, as errors placed in the policy."""
-        lines = {file.name: Source.of(file.name, file.text).lines for file in self.policy.files}
+        lines = {file.name: Source(file.name, file.text).lines for file in self.policy.files}
         failed_tests = [
             diagnostic_at(lines, Code.TEST_FAILED, test.test.position, *_test_failure(test))
             for test in self.tests

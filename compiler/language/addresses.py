@@ -17,7 +17,13 @@ from wardgate.compiler.language.words import Flaw, Reading, WordError
 _LENGTH = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 _NUMERIC = re.compile(r"[0-9./]+", re.ASCII)
 _OCTET = re.compile(r"[0-9]{1,3}", re.ASCII)
-_MAPPED = IPv6Network("::ffff:0:0/96")
+_ORDINARY = re.compile(
+    r"{0}\.{0}\.{0}\.{0}(?:/(3[0-2]|[12]?[0-9]))?".format("(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"),
+    re.ASCII,
+)
+"""An IPv4 address or prefix without any flaw but bits beyond the length."""
+_MAPPED = 0xFFFF
+"""The bits before the last 32 of an IPv4-mapped address (::ffff:0:0/96)."""
 
 
 def looks_like_address(word: str) -> bool:
@@ -30,6 +36,13 @@ def read_prefix(word: str) -> Reading[Prefix]:
 
     Bits beyond the length are masked, with a warning.
     """
+    found = _ORDINARY.fullmatch(word)
+    if found is not None:
+        first, second, third, fourth, length_text = found.groups()
+        length = 32 if length_text is None else int(length_text)
+        number = int(first) << 24 | int(second) << 16 | int(third) << 8 | int(fourth)
+        if not number & 0xFFFF_FFFF >> length:
+            return Reading(IPv4Network((number, length)))
     try:
         return _prefix(word)
     except WordError as error:
@@ -69,9 +82,10 @@ def _prefix(word: str) -> Reading[Prefix]:
             )
         )
     prefix = _network(address, int(length_text))
-    if isinstance(prefix, IPv6Network) and prefix.subnet_of(_MAPPED):
-        raise WordError(_mapped_flaw(word, str(IPv4Address(int(prefix.network_address) & 0xFFFFFFFF))))
-    if prefix.network_address == address:
+    number = int(prefix.network_address)
+    if prefix.version == 6 and prefix.prefixlen >= 96 and number >> 32 == _MAPPED:
+        raise WordError(_mapped_flaw(word, str(IPv4Address(number & 0xFFFFFFFF))))
+    if number == int(address):
         return Reading(prefix)
     flaw = Flaw(
         Code.HOST_BITS,
@@ -152,7 +166,7 @@ def _address6(text: str) -> IPv6Address:
                 "a port does not belong here, as in `fd00::1 443/tcp`",
             )
         ) from None
-    if address.ipv4_mapped is not None:
+    if int(address) >> 32 == _MAPPED:
         raise WordError(_mapped_flaw(text, str(address.ipv4_mapped)))
     return address
 

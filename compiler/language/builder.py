@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from wardgate.compiler.language import nodes
 from wardgate.compiler.language.diagnostics import Code, Report
-from wardgate.compiler.language.model import Position
 from wardgate.compiler.language.names import quoted
 from wardgate.compiler.language.nodes import Node, Scalar
+from wardgate.compiler.language.source import Anchor
 
 
 class StopReadingError(Exception):
@@ -17,41 +17,46 @@ class StopReadingError(Exception):
 
 @dataclass(slots=True)
 class _List:
-    position: Position
+    offset: int
     items: list[Node] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Map:
-    position: Position
+    offset: int
     entries: list[tuple[Scalar, Node]] = field(default_factory=list)
-    first: dict[str, Position] = field(default_factory=dict)
+    first: dict[str, Scalar] = field(default_factory=dict)
     key: Node | None = None
 
 
 class TreeBuilder:
-    """Takes nodes in source order; `root` is the first complete one."""
+    """Takes nodes in source order, whose offsets are from `anchor`; `root` is the first complete one.
 
-    def __init__(self, report: Report) -> None:
+    `depth`: of how many lists and mappings the root is part.
+    """
+
+    def __init__(self, anchor: Anchor, report: Report, depth: int = 0) -> None:
         self.root: Node | None = None
+        self._anchor = anchor
         self._report = report
+        self._deepest = nodes.MAX_DEPTH - depth
         self._open: list[_List | _Map] = []
 
-    def open_list(self, position: Position) -> None:
+    def open_list(self, offset: int) -> None:
         """Starts a list."""
-        self._descend(position)
-        self._open.append(_List(position))
+        self._descend(offset)
+        self._open.append(_List(offset))
 
-    def open_map(self, position: Position) -> None:
+    def open_map(self, offset: int) -> None:
         """Starts a mapping; what follows are its keys and values in turn."""
-        self._descend(position)
-        self._open.append(_Map(position))
+        self._descend(offset)
+        self._open.append(_Map(offset))
 
-    def _descend(self, position: Position) -> None:
-        if len(self._open) >= nodes.MAX_DEPTH:
+    def _descend(self, offset: int) -> None:
+        if len(self._open) >= self._deepest:
             self._report.error(
                 Code.NESTING,
-                position,
+                self._anchor.place(offset),
                 f"lists and mappings are nested more than {nodes.MAX_DEPTH} levels deep",
                 "a policy needs five levels; look for brackets that are not closed",
             )
@@ -61,9 +66,14 @@ class TreeBuilder:
         """Ends the innermost list or mapping."""
         done = self._open.pop()
         if isinstance(done, _List):
-            self.add(nodes.Sequence(tuple(done.items), done.position))
+            self.add(nodes.Sequence(tuple(done.items), self._anchor, done.offset))
         else:
-            self.add(nodes.Mapping(tuple(done.entries), done.position))
+            self.add(nodes.Mapping(tuple(done.entries), self._anchor, done.offset))
+
+    def add_list(self, offset: int, items: tuple[Scalar, ...]) -> None:
+        """Takes a list of scalars that is complete."""
+        self._descend(offset)
+        self.add(nodes.Sequence(items, self._anchor, offset))
 
     def add(self, node: Node) -> None:
         """Takes a node that is complete."""
@@ -103,12 +113,12 @@ class TreeBuilder:
             return
         # A value that comes too late is kept, so that what is wrong in it is reported too.
         parent.entries.append((key, value))
-        first = parent.first.setdefault(key.text, key.position)
-        if first is not key.position:
+        first = parent.first.setdefault(key.text, key)
+        if first is not key:
             self._report.error(
                 Code.DUPLICATE_KEY,
                 key.position,
-                f"key {quoted(key.text)} was already given at {first}",
+                f"key {quoted(key.text)} was already given at {first.position}",
                 "put everything under one key, or rename one of them",
                 length=key.length,
             )

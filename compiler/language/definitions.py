@@ -75,7 +75,7 @@ def _distinct(
         for key, value in schema.entries(report, node, shape):
             other = first.setdefault(key.text, key)
             yield key, value
-            if other.position.file == key.position.file:
+            if other.anchor.source.name == key.anchor.source.name:
                 # The reader reported a key that comes twice in one file.
                 continue
             report.error(
@@ -103,12 +103,11 @@ def _read_groups(documents: Documents, report: Report) -> dict[str, tuple[str, .
                 remedy,
                 length=key.length,
             )
-        members: dict[str, Position] = {}
+        members: dict[str, Scalar] = {}
         for member in schema.texts(report, node, Shape(_MEMBER.what, _MEMBERS.example)):
             if not check_user(member, groups, report):
                 continue
-            first = members.setdefault(member.text, member.position)
-            if first is not member.position:
+            if members.setdefault(member.text, member) is not member:
                 report.warning(
                     Code.DUPLICATE_ENTRY,
                     member.position,

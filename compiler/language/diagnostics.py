@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from wardgate.compiler.language.model import Position
 
@@ -124,19 +124,31 @@ class PolicyError(Exception):
         return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
 
 
+class HasLines(Protocol):
+    """A text by lines, without line ends."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines."""
+
+
 class Report:
     """Collects the diagnostics of a run. The order of `add_source` is the order of files in it."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, tuple[str, ...]] = {}
+        self._sources: dict[str, HasLines] = {}
         self._order: dict[str, int] = {}
         self._found: dict[tuple[Position, Code, str], Diagnostic] = {}
-        self._counts = {Severity.ERROR: 0, Severity.WARNING: 0}
+        self._counts = [0, 0]
+        self.failed = False
+        """Whether there is an error."""
+        self.full = False
+        """Whether further errors will not be kept, so that looking for more is no use."""
 
-    def add_source(self, name: str, lines: tuple[str, ...]) -> None:
-        """Makes the lines of file `name` known, without line ends."""
+    def add_source(self, name: str, source: HasLines) -> None:
+        """Makes the lines of file `name` known."""
         self._order.setdefault(name, len(self._order))
-        self._lines[name] = lines
+        self._sources[name] = source
 
     def error(self, code: Code, position: Position, message: str, remedy: str, *, length: int = 1) -> None:
         """Records an error."""
@@ -152,27 +164,26 @@ class Report:
         key = (position, code, message)
         if key in self._found:
             return
-        self._counts[severity] += 1
-        if self._counts[severity] > MAX_DIAGNOSTICS:
+        is_error = severity is Severity.ERROR
+        self._counts[is_error] += 1
+        self.failed |= is_error
+        self.full = self._counts[True] >= MAX_DIAGNOSTICS
+        if self._counts[is_error] > MAX_DIAGNOSTICS:
             return
-        lines = self._lines.get(position.file, ())
+        source = self._sources.get(position.file)
+        lines = source.lines if source is not None else ()
         line = lines[position.line - 1] if position.line <= len(lines) else ""
         self._found[key] = Diagnostic(severity, code, message, position, line, remedy, max(1, length))
 
     @property
-    def failed(self) -> bool:
-        """Whether there is an error."""
-        return self._counts[Severity.ERROR] > 0
-
-    @property
-    def full(self) -> bool:
-        """Whether further errors will not be kept, so that looking for more is no use."""
-        return self._counts[Severity.ERROR] >= MAX_DIAGNOSTICS
+    def clean(self) -> bool:
+        """Whether there is neither an error nor a warning."""
+        return not self._found
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All diagnostics by file (in the order read), line and column."""
         found = sorted(self._found.values(), key=self._sort_key)
-        for severity, count in self._counts.items():
+        for severity, count in zip((Severity.WARNING, Severity.ERROR), self._counts, strict=True):
             if count >= MAX_DIAGNOSTICS:
                 last = next(d for d in reversed(found) if d.severity is severity)
                 message = f"only the first {MAX_DIAGNOSTICS} {severity}s are shown"

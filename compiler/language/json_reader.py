@@ -7,15 +7,13 @@ surrogate escapes. So files named `.json` are read here, exactly as the RFC says
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from enum import Enum, auto
 
 from wardgate.compiler.language.builder import StopReadingError, TreeBuilder
 from wardgate.compiler.language.diagnostics import Code, Report
-from wardgate.compiler.language.model import Position
 from wardgate.compiler.language.names import quoted
 from wardgate.compiler.language.nodes import Broken, Node, Scalar
-from wardgate.compiler.language.source import Source, describe_character, hidden_character
+from wardgate.compiler.language.source import Anchor, Source, describe_character, hidden_character
 
 _SPACE = re.compile(r"[ \t\r\n]*+")
 _PLAIN = re.compile(
@@ -25,16 +23,34 @@ _STRING = re.compile(r'"((?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*+
 _STRING_START = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*+')
 _ESCAPE = re.compile(r"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\.")
 _WORD = re.compile(r"[^\s,:\[\]{}\"]{1,40}|.", re.DOTALL)
+_TEXTS = re.compile(
+    r'\[[ \t\r\n]*+(?:"[^"\\\x00-\x1f]*+"[ \t\r\n]*+,[ \t\r\n]*+)*+"[^"\\\x00-\x1f]*+"[ \t\r\n]*+\]'
+)
+"""A list of texts without escapes, which is what most of a policy is."""
+_TEXT = re.compile(r'"([^"]*+)"')
 _SHORT_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def read_json(source: Source, report: Report) -> Node | None:
     """The root of the document, None for an empty one or after an error that ends the reading."""
     try:
-        return _Reader(source, report).read()
+        return _Reader(Anchor(source), report).read()
     except StopReadingError:
-        return Broken(source.at(0, 0))
+        return Broken(Anchor(source))
+
+
+def read_value(source: Source, start: int, report: Report) -> tuple[Node, int] | None:
+    """The value of an entry of the root that starts at offset `start`, its places relative to there, and the
+    offset after it. None after an error."""
+    try:
+        return _Reader(Anchor(source, start), report, depth=1).read_value()
+    except StopReadingError:
+        return None
+
+
+def space_after(text: str, at: int) -> int:
+    """The offset of the first character from `at` on that is not white space."""
+    return _SPACE.match(text, at).end()  # type: ignore[union-attr]
 
 
 class _Wants(Enum):
@@ -50,25 +66,34 @@ class _Wants(Enum):
 
 
 class _Reader:
-    def __init__(self, source: Source, report: Report) -> None:
-        self._source = source
+    def __init__(self, anchor: Anchor, report: Report, depth: int = 0) -> None:
+        self._anchor = anchor
+        self._start = anchor.start
         self._report = report
-        self._text = source.text
-        self._builder = TreeBuilder(report)
-        self._starts = [0, *(found.end() for found in _LINE_END.finditer(source.text))]
+        self._text = anchor.source.text
+        self._builder = TreeBuilder(anchor, report, depth)
         self._closers: list[str] = []
 
     def read(self) -> Node | None:
-        at, wants = _SPACE.match(self._text, 0).end(), _Wants.VALUE  # type: ignore[union-attr]
+        at, wants = space_after(self._text, 0), _Wants.VALUE
         if at == len(self._text):
             return None
         while at < len(self._text):
             at, wants = self._token(at, wants)
-            at = _SPACE.match(self._text, at).end()  # type: ignore[union-attr]
+            at = space_after(self._text, at)
         if wants is not _Wants.NOTHING:
-            closer = self._closers[-1] if self._closers else "a value"
-            raise self._stop(at, f"the file ends where `{closer}` is still to come", "close what was opened")
+            raise self._ends_early(at)
         return self._builder.root
+
+    def read_value(self) -> tuple[Node, int]:
+        at, wants = self._start, _Wants.VALUE
+        while wants is not _Wants.NOTHING:
+            at = space_after(self._text, at)
+            if at == len(self._text):
+                raise self._ends_early(at)
+            at, wants = self._token(at, wants)
+        assert self._builder.root is not None  # noqa: S101 - a value was wanted, and none is any more
+        return self._builder.root, at
 
     def _token(self, at: int, wants: _Wants) -> tuple[int, _Wants]:
         """Reads one token at `at`; where the next one may start and what it may be."""
@@ -95,11 +120,15 @@ class _Reader:
                 at, "a key in double quotes", "quote every key, and put no comma after the last entry"
             )
         if char == "{":
-            self._builder.open_map(self._place(at))
+            self._builder.open_map(at - self._start)
             self._closers.append("}")
             return at + 1, _Wants.KEY_OR_END
         if char == "[":
-            self._builder.open_list(self._place(at))
+            texts = _TEXTS.match(self._text, at)
+            if texts is not None:
+                self._builder.add_list(at - self._start, self._texts(at, texts.end()))
+                return texts.end(), self._after_value()
+            self._builder.open_list(at - self._start)
             self._closers.append("]")
             return at + 1, _Wants.VALUE_OR_END
         plain = _PLAIN.match(self._text, at)
@@ -109,8 +138,17 @@ class _Reader:
                 "a value",
                 "put texts in double quotes, and no comma after the last entry; JSON has no comments",
             )
-        self._builder.add(Scalar(plain[0], True, self._place(at), len(plain[0]), 0))
+        self._builder.add(Scalar(plain[0], True, self._anchor, at - self._start, len(plain[0]), 0))
         return plain.end(), self._after_value()
+
+    def _texts(self, start: int, end: int) -> tuple[Scalar, ...]:
+        anchor, first = self._anchor, self._start
+        return tuple(
+            [
+                Scalar(found[1], False, anchor, found.start() - first, found.end() - found.start(), 1)
+                for found in _TEXT.finditer(self._text, start, end)
+            ]
+        )
 
     def _close(self, at: int) -> tuple[int, _Wants]:
         self._closers.pop()
@@ -127,35 +165,35 @@ class _Reader:
             if stop < len(self._text) and self._text[stop] == "\\":
                 raise self._stop(stop, "no such escape in JSON", 'write a backslash as "\\\\"')
             raise self._stop(at, "the text has no closing quote on its line", "close the quote")
-        position, length, written = self._place(at), found.end() - at, found[1]
+        offset, length, written = at - self._start, found.end() - at, found[1]
         if "\\" not in written:
-            self._builder.add(Scalar(written, False, position, length, 1))
+            self._builder.add(Scalar(written, False, self._anchor, offset, length, 1))
             return found.end()
         text = _ESCAPE.sub(_unescape, written)
         hidden = hidden_character(text)
         if hidden is None:
-            self._builder.add(Scalar(text, False, position, length, None))
+            self._builder.add(Scalar(text, False, self._anchor, offset, length, None))
         else:
-            self._builder.add(Broken(position))
+            self._builder.add(Broken(self._anchor, offset))
             self._report.error(
                 Code.CHARACTER,
-                position,
+                self._anchor.place(offset),
                 f"the text has {describe_character(hidden)}, by an escape",
                 "write the text without escapes",
                 length=length,
             )
         return found.end()
 
-    def _place(self, at: int) -> Position:
-        line = bisect_right(self._starts, at) - 1
-        return self._source.at(line, at - self._starts[line])
+    def _ends_early(self, at: int) -> StopReadingError:
+        closer = self._closers[-1] if self._closers else "a value"
+        return self._stop(at, f"the file ends where `{closer}` is still to come", "close what was opened")
 
     def _unexpected(self, at: int, wanted: str, remedy: str) -> StopReadingError:
         found = _WORD.match(self._text, at)
         return self._stop(at, f"{quoted(found[0] if found else '')} where {wanted} should be", remedy)
 
     def _stop(self, at: int, message: str, remedy: str) -> StopReadingError:
-        self._report.error(Code.SYNTAX, self._place(at), f"not JSON: {message}", remedy)
+        self._report.error(Code.SYNTAX, self._anchor.source.place(at), f"not JSON: {message}", remedy)
         return StopReadingError()
 
 

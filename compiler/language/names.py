@@ -6,6 +6,7 @@ import bisect
 import difflib
 import re
 from collections.abc import Iterable
+from functools import cached_property
 
 from wardgate.compiler.language.model import GROUP_MARK
 
@@ -61,8 +62,15 @@ class Vocabulary:
     """Known names, arranged so that those like a given word are found without looking at all."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._forward = sorted(names)
-        self._backward = sorted(name[::-1] for name in self._forward)
+        self._names = tuple(names)
+
+    @cached_property
+    def _forward(self) -> list[str]:
+        return sorted(self._names)
+
+    @cached_property
+    def _backward(self) -> list[str]:
+        return sorted(name[::-1] for name in self._names)
 
     def did_you_mean(self, word: str) -> str:
         """`did you mean x?`, or nothing where no known name is near."""

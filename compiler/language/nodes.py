@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wardgate.compiler.language.model import Position
+from wardgate.compiler.language.source import Anchor
 
 MAX_DEPTH = 64
 """Deepest nesting of lists and mappings that is read; the language itself needs five levels."""
@@ -16,19 +17,28 @@ MAX_DEPTH = 64
 _NO_VALUE = frozenset({"", "~", "null", "Null", "NULL"})
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which would make them several times slower to make; nobody changes them.
+
+
+@dataclass(slots=True, eq=False)
 class Scalar:
     """A text. `plain`: written without quotes. `length`: characters it takes on its line, at least 1.
 
-    `inset` is how many characters after `position` the text itself starts, 1 for a quote; None where
+    `inset` is how many characters after its place the text itself starts, 1 for a quote; None where
     the text isn't in the file character by character (escapes, folding).
     """
 
     text: str
     plain: bool
-    position: Position
+    anchor: Anchor
+    offset: int
     length: int
     inset: int | None
+
+    @property
+    def position(self) -> Position:
+        """Its place."""
+        return self.anchor.place(self.offset)
 
     @property
     def absent(self) -> bool:
@@ -47,27 +57,45 @@ class Scalar:
         return self.length if self.inset is None else length
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Sequence:
     """A list."""
 
     items: tuple[Node, ...]
-    position: Position
+    anchor: Anchor
+    offset: int
+
+    @property
+    def position(self) -> Position:
+        """Its place."""
+        return self.anchor.place(self.offset)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Mapping:
     """A mapping, entries in source order. Keys are distinct unless a duplicate was reported."""
 
     entries: tuple[tuple[Scalar, Node], ...]
-    position: Position
+    anchor: Anchor
+    offset: int
+
+    @property
+    def position(self) -> Position:
+        """Its place."""
+        return self.anchor.place(self.offset)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Broken:
     """Something that was reported already; whoever meets it says nothing more."""
 
-    position: Position
+    anchor: Anchor
+    offset: int = 0
+
+    @property
+    def position(self) -> Position:
+        """Its place."""
+        return self.anchor.place(self.offset)
 
 
 Node = Scalar | Sequence | Mapping | Broken

@@ -33,6 +33,9 @@ class WordReader:
         self._destinations = destinations
         self._report = report
         self._services = Services(definitions.services)
+        # What is flawless, by how a rule writes it with single spaces: most rules are of words seen before.
+        self._known_destinations: dict[str, tuple[Prefix, ...]] = {}
+        self._known_services: dict[str, tuple[ServiceForm, ...]] = {}
 
     def destination(self, scalar: Scalar, word: Word) -> tuple[Prefix, ...]:
         """The prefixes of a destination; empty where it is wrong, which is reported."""
@@ -49,13 +52,36 @@ class WordReader:
             if reading.flaws and self._tells(reading):
                 report_flaws(self._report, scalar, word, reading)
             found.append(reading.value or ())
-        if len(found) == 1:
-            return found[0]
-        return tuple(dict.fromkeys(form for forms in found for form in forms))
+        return _united(found)
+
+    def rule(self, scalar: Scalar) -> tuple[str, tuple[Prefix, ...], tuple[ServiceForm, ...]]:
+        """A rule's text in one line whatever its style, since rules are quoted in comments and listings; its
+        destinations and services."""
+        text = scalar.text
+        first, space, rest = text.partition(" ")
+        destinations = self._known_destinations.get(first)
+        services = self._known_services.get(rest) if space else _EVERYTHING
+        if destinations is not None and services is not None:
+            return text, destinations, services
+        words = split_words(text)
+        texts = [word.text for word in words]
+        destinations = self.destination(scalar, words[0])
+        services = self.services(scalar, words[1:]) if len(words) > 1 else _EVERYTHING
+        if destinations and not self._destinations.read(texts[0]).flaws:
+            self._known_destinations[texts[0]] = destinations
+        if len(texts) > 1 and services and not any(self._services.read(text).flaws for text in texts[1:]):
+            self._known_services[" ".join(texts[1:])] = services
+        return " ".join(texts), destinations, services
 
     def _tells(self, reading: Reading[tuple[ServiceForm, ...]]) -> bool:
         # Where a file couldn't be read, an unknown name is most likely defined there.
         return self._definitions.complete or any(f.code is not Code.UNKNOWN_NAME for f in reading.flaws)
+
+
+def _united(found: list[tuple[ServiceForm, ...]]) -> tuple[ServiceForm, ...]:
+    if len(found) == 1:
+        return found[0]
+    return tuple(dict.fromkeys(form for forms in found for form in forms))
 
 
 def read_rules(
@@ -69,7 +95,11 @@ def read_rules(
                 continue
             inbound = key.text == "inbound"
             for subject, action, scalar in _written(node, _SECTIONS[key.text], definitions, report):
-                found.append(_rule(len(found) + 1, subject, action, scalar, inbound, words))
+                number = len(found) + 1
+                text, destinations, services = words.rule(scalar)
+                found.append(
+                    Rule(number, action, subject, inbound, text, scalar.position, destinations, services)
+                )
     return tuple(found)
 
 
@@ -85,14 +115,3 @@ def _written(
                 continue
             for scalar in schema.texts(report, rules, _RULES):
                 yield subject.text, action, scalar
-
-
-def _rule(
-    number: int, subject: str, action: Action, scalar: Scalar, inbound: bool, reader: WordReader
-) -> Rule:
-    words = split_words(scalar.text)
-    destinations = reader.destination(scalar, words[0])
-    services = reader.services(scalar, words[1:]) if len(words) > 1 else _EVERYTHING
-    # One line whatever the scalar's style, since rules are quoted in comments and listings.
-    text = " ".join(word.text for word in words)
-    return Rule(number, action, subject, inbound, text, scalar.position, destinations, services)

@@ -149,6 +149,10 @@ def choice(report: Report, node: Node, shape: Shape, choices: AnyMapping[str, T]
 def texts(report: Report, node: Node, shape: Shape) -> Iterator[Scalar]:
     """The texts of a list of them, or the one that stands for a list."""
     for item in items(report, node, shape):
+        # What nearly all are, without more ado.
+        if type(item) is Scalar and item.text[:1] > " " and not item.plain:
+            yield item
+            continue
         scalar = text(report, item, shape)
         if scalar is not None:
             yield scalar

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 
 from wardgate.compiler.language.diagnostics import Code, Report
 from wardgate.compiler.language.model import Position
@@ -31,22 +33,55 @@ _BYTE_ORDER_MARKS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class Source:
-    """A policy file. `name` as in Position.file; `lines` without line ends, at least one."""
+    """A policy file. `name` as in Position.file."""
 
-    name: str
-    text: str
-    lines: tuple[str, ...]
+    __slots__ = ("_lines", "_starts", "name", "text")
 
-    @classmethod
-    def of(cls, name: str, text: str) -> Source:
-        """The source with its lines. A line ends where YAML and JSON see it end: LF, CR or CRLF."""
-        return cls(name, text, tuple(_LINE_END.split(text)))
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self._lines: tuple[str, ...] | None = None
+        self._starts: list[int] | None = None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines without line ends, at least one. A line ends where YAML and JSON see it end: LF, CR or
+        CRLF."""
+        if self._lines is None:
+            self._lines = tuple(_LINE_END.split(self.text))
+        return self._lines
 
     def at(self, line: int, column: int) -> Position:
         """The place at `line` and `column`, both from 0, as parsers count."""
         return Position(self.name, line + 1, column + 1)
+
+    def place(self, offset: int) -> Position:
+        """The place of the character at `offset` of the text, from 0."""
+        if self._starts is None:
+            self._starts = _line_starts(self.text)
+        line = bisect_right(self._starts, offset)
+        return Position(self.name, line, offset - self._starts[line - 1] + 1)
+
+
+def _line_starts(text: str) -> list[int]:
+    if "\r" in text:
+        return [0, *(found.end() for found in _LINE_END.finditer(text))]
+    ended = [len(line) + 1 for line in text.split("\n")]
+    return [0, *accumulate(ended[:-1])]
+
+
+@dataclass(slots=True, eq=False)
+class Anchor:
+    """Where in a file a stretch of text begins whose nodes know their places relative to it: when it moves,
+    they need not be read again."""
+
+    source: Source
+    start: int = 0
+
+    def place(self, offset: int) -> Position:
+        """The place of the character at `offset` of the stretch."""
+        return self.source.place(self.start + offset)
 
 
 def decode(name: str, data: bytes, report: Report) -> Source | None:
@@ -75,8 +110,8 @@ def decode(name: str, data: bytes, report: Report) -> Source | None:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8").removeprefix("\ufeff")
-        source = Source.of(name, before + data[error.start :].decode("utf-8", "replace"))
-        report.add_source(name, source.lines)
+        source = Source(name, before + data[error.start :].decode("utf-8", "replace"))
+        report.add_source(name, source)
         start = _LINE_END.split(before)
         report.error(
             Code.ENCODING,
@@ -85,8 +120,8 @@ def decode(name: str, data: bytes, report: Report) -> Source | None:
             "save the file as UTF-8",
         )
         return None
-    source = Source.of(name, text)
-    report.add_source(name, source.lines)
+    source = Source(name, text)
+    report.add_source(name, source)
     return source if _all_visible(source, report) else None
 
 

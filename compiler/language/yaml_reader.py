@@ -13,7 +13,7 @@ import yaml
 from wardgate.compiler.language.builder import StopReadingError, TreeBuilder
 from wardgate.compiler.language.diagnostics import Code, Report
 from wardgate.compiler.language.nodes import Broken, Node, Scalar
-from wardgate.compiler.language.source import Source, describe_character, hidden_character
+from wardgate.compiler.language.source import Anchor, Source, describe_character, hidden_character
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's parser where PyYAML was built with it, which is many times faster, else PyYAML's own."""
@@ -41,108 +41,119 @@ _OTHER_REMEDY = "check the indentation, the brackets and the quotes here and on 
 
 def read_yaml(source: Source, report: Report) -> Node | None:
     """The root of the document, None for an empty one or after an error that ends the reading."""
-    builder = TreeBuilder(report)
+    reader = _Reader(Anchor(source), report)
     try:
         for event in yaml.parse(source.text, Loader=Loader):
-            _take(event, source, builder, report)
+            reader.take(event)
     except StopReadingError:
-        return Broken(source.at(0, 0))
+        return Broken(Anchor(source))
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, source, report)
-        return Broken(source.at(0, 0))
+        return Broken(Anchor(source))
     except yaml.YAMLError as error:
         report.error(Code.SYNTAX, source.at(0, 0), f"not YAML: {error}", _OTHER_REMEDY)
-        return Broken(source.at(0, 0))
-    return builder.root
+        return Broken(Anchor(source))
+    return reader.builder.root
 
 
-def _take(event: _Event, source: Source, builder: TreeBuilder, report: Report) -> None:
-    position = source.at(event.start_mark.line, event.start_mark.column)
-    if isinstance(event, yaml.NodeEvent):
-        decorated = _report_decoration(event, source, report)
-        if isinstance(event, yaml.AliasEvent):
-            builder.add(Broken(position))
-        elif isinstance(event, yaml.ScalarEvent):
-            scalar = _scalar(event, source)
-            if decorated or not _visible(scalar, report):
-                builder.add(Broken(position))
+class _Reader:
+    """Takes a parser's events."""
+
+    def __init__(self, anchor: Anchor, report: Report) -> None:
+        self.builder = TreeBuilder(anchor, report)
+        self._anchor = anchor
+        self._source = anchor.source
+        self._report = report
+
+    def take(self, event: _Event) -> None:
+        """Takes an event. StopReadingError where the rest cannot be read."""
+        # In the order of how often they come.
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            plain = event.anchor is None and event.tag is None
+            scalar = self._scalar(event)
+            if (plain or not self._report_decoration(event)) and self._is_visible(scalar):
+                self.builder.add(scalar)
             else:
-                builder.add(scalar)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            builder.open_list(position)
-        else:
-            builder.open_map(position)
-    elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
-        builder.close()
-    elif isinstance(event, yaml.DocumentStartEvent) and builder.root is not None:
-        report.error(
-            Code.UNSUPPORTED_YAML,
-            position,
-            "a second YAML document starts here",
-            "keep one document a file and list further files under `include`",
-        )
-        raise StopReadingError
+                self.builder.add(Broken(self._anchor, scalar.offset))
+        elif kind is yaml.SequenceEndEvent or kind is yaml.MappingEndEvent:
+            self.builder.close()
+        elif kind is yaml.SequenceStartEvent:
+            self._report_decoration(event)
+            self.builder.open_list(event.start_mark.index)
+        elif kind is yaml.MappingStartEvent:
+            self._report_decoration(event)
+            self.builder.open_map(event.start_mark.index)
+        elif kind is yaml.AliasEvent:
+            self._report_decoration(event)
+            self.builder.add(Broken(self._anchor, event.start_mark.index))
+        elif kind is yaml.DocumentStartEvent and self.builder.root is not None:
+            self._report.error(
+                Code.UNSUPPORTED_YAML,
+                self._anchor.place(event.start_mark.index),
+                "a second YAML document starts here",
+                "keep one document a file and list further files under `include`",
+            )
+            raise StopReadingError
 
+    def _scalar(self, event: _Event) -> Scalar:
+        start, end, text, source = event.start_mark, event.end_mark, event.value, self._source
+        offset = start.index
+        written = source.text[offset : end.index]
+        length = len(written) if end.line == start.line else len(source.lines[start.line]) - start.column
+        plain = not event.style
+        inset = None
+        if plain and written == text:
+            inset = 0
+        elif written[1:-1] == text and event.style in ("'", '"'):
+            inset = 1
+        return Scalar(text, plain, self._anchor, offset, length or 1, inset)
 
-def _scalar(event: _Event, source: Source) -> Scalar:
-    start, end, text = event.start_mark, event.end_mark, event.value
-    position = source.at(start.line, start.column)
-    written = source.text[start.index : end.index]
-    length = len(written) if end.line == start.line else len(source.lines[start.line]) - start.column
-    plain = not event.style
-    if plain and written == text:
-        inset = 0
-    elif written[1:-1] == text and event.style in ("'", '"'):
-        inset = 1
-    else:
-        return Scalar(text, plain, position, max(1, length), None)
-    return Scalar(text, plain, position, max(1, length), inset)
+    def _is_visible(self, scalar: Scalar) -> bool:
+        # The file's characters were looked at before; only an escape can bring in others.
+        hidden = hidden_character(scalar.text) if scalar.inset is None else None
+        if hidden is not None:
+            self._report.error(
+                Code.CHARACTER,
+                scalar.position,
+                f"the text has {describe_character(hidden)}, by an escape",
+                "write the text without escapes",
+                length=scalar.length,
+            )
+        return hidden is None
 
-
-def _visible(scalar: Scalar, report: Report) -> bool:
-    # The file's characters were looked at before; only an escape can bring in others.
-    hidden = hidden_character(scalar.text) if scalar.inset is None else None
-    if hidden is not None:
-        report.error(
-            Code.CHARACTER,
-            scalar.position,
-            f"the text has {describe_character(hidden)}, by an escape",
-            "write the text without escapes",
-            length=scalar.length,
-        )
-    return hidden is None
-
-
-def _report_decoration(event: _Event, source: Source, report: Report) -> bool:
-    """Reports an alias, an anchor or a tag; True where the node cannot be taken as it stands."""
-    position = source.at(event.start_mark.line, event.start_mark.column)
-    anchor: Any = event.anchor
-    if isinstance(event, yaml.AliasEvent):
-        report.error(
-            Code.UNSUPPORTED_YAML,
-            position,
-            f"YAML aliases (`*{anchor}`) are not part of the language",
-            'write the value out; everyone is "*", in quotes',
-            length=len(anchor) + 1,
-        )
+    def _report_decoration(self, event: _Event) -> bool:
+        """Reports an alias, an anchor or a tag; True where the node cannot be taken as it stands."""
+        anchor: Any = event.anchor
+        tag = getattr(event, "tag", None)
+        if anchor is None and tag is None:
+            return False
+        position = self._anchor.place(event.start_mark.index)
+        if isinstance(event, yaml.AliasEvent):
+            self._report.error(
+                Code.UNSUPPORTED_YAML,
+                position,
+                f"YAML aliases (`*{anchor}`) are not part of the language",
+                'write the value out; everyone is "*", in quotes',
+                length=len(anchor) + 1,
+            )
+            return True
+        if anchor is not None:
+            self._report.error(
+                Code.UNSUPPORTED_YAML,
+                position,
+                f"YAML anchors (`&{anchor}`) are not part of the language",
+                "remove the anchor and write the value out where it is needed",
+                length=len(anchor) + 1,
+            )
+        if tag is not None:
+            self._report.error(
+                Code.UNSUPPORTED_YAML,
+                position,
+                f"YAML tags (`{tag}`) are not part of the language",
+                "remove the tag; put text that starts with `!` in quotes",
+            )
         return True
-    if anchor is not None:
-        report.error(
-            Code.UNSUPPORTED_YAML,
-            position,
-            f"YAML anchors (`&{anchor}`) are not part of the language",
-            "remove the anchor and write the value out where it is needed",
-            length=len(anchor) + 1,
-        )
-    tag = getattr(event, "tag", None)
-    if tag is not None:
-        report.error(
-            Code.UNSUPPORTED_YAML,
-            position,
-            f"YAML tags (`{tag}`) are not part of the language",
-            "remove the tag; put text that starts with `!` in quotes",
-        )
-    return anchor is not None or tag is not None
 
 
 def _report_syntax(error: Any, source: Source, report: Report) -> None:

@@ -7,6 +7,7 @@ from wardgate.compiler.language import Code, Diagnostic, PolicyError, Severity, 
 from wardgate.compiler.language.diagnostics import MAX_DIAGNOSTICS, MAX_SHOWN_LINE, Report
 from wardgate.compiler.language.model import Position
 from wardgate.compiler.language.names import Vocabulary, did_you_mean, quoted
+from wardgate.compiler.language.source import Source
 
 
 def diagnostic(line: str, column: int, length: int = 1) -> Diagnostic:
@@ -63,7 +64,7 @@ def test_as_data() -> None:
 def test_diagnostics_come_in_source_order_without_repetition() -> None:
     report = Report()
     for name in ("main.yaml", "a.yaml"):
-        report.add_source(name, ("x",))
+        report.add_source(name, Source(name, "x"))
     for name, line, column in [
         ("a.yaml", 1, 1),
         ("main.yaml", 9, 2),

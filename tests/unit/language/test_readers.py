@@ -30,14 +30,14 @@ TREES = st.recursive(
 
 def as_yaml(text: str) -> Node | None:
     report = Report()
-    node = read_yaml(Source.of("p.yaml", text), report)
+    node = read_yaml(Source("p.yaml", text), report)
     assert not report.failed, [d.render() for d in report.diagnostics()]
     return node
 
 
 def as_json(text: str) -> Node | None:
     report = Report()
-    node = read_json(Source.of("p.json", text), report)
+    node = read_json(Source("p.json", text), report)
     assert not report.failed, [d.render() for d in report.diagnostics()]
     return node
 
@@ -83,7 +83,7 @@ def test_json_is_read_as_written(tree: Any, indent: int | str | None) -> None:
     text = json.dumps(tree, indent=indent)
     node = as_json(text)
     assert plainly(node) == expected(tree)
-    for scalar, there in places(node, Source.of("p.json", text)):
+    for scalar, there in places(node, Source("p.json", text)):
         assert there == scalar or json.loads(there) == scalar
 
 
@@ -92,13 +92,13 @@ def test_json_is_read_alike_as_yaml(tree: Any, indent: int | None) -> None:
     text = json.dumps(tree, indent=indent, ensure_ascii=False)
     mine, theirs = as_json(text), as_yaml(text)
     assert plainly(mine) == plainly(theirs)
-    assert places(mine, Source.of("p.json", text)) == places(theirs, Source.of("p.yaml", text))
+    assert places(mine, Source("p.json", text)) == places(theirs, Source("p.yaml", text))
 
 
 @given(TREES, st.booleans())
 def test_both_yaml_parsers_give_the_same_scalars(tree: Any, flow: bool) -> None:
     text = yaml.safe_dump(tree, allow_unicode=True, default_flow_style=flow)
-    source, trees = Source.of("p.yaml", text), []
+    source, trees = Source("p.yaml", text), []
     for loader in (yaml.SafeLoader, yaml.CSafeLoader):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(yaml_reader, "Loader", loader)
@@ -236,6 +236,6 @@ def assert_presentable(error: PolicyError) -> None:
 
 def test_broken_nodes_are_silent() -> None:
     report = Report()
-    read_yaml(Source.of("p.yaml", "a: &x\n  - 1\nb: *x\n"), report)
+    read_yaml(Source("p.yaml", "a: &x\n  - 1\nb: *x\n"), report)
     assert [str(d.position) for d in report.diagnostics()] == ["p.yaml:1:4", "p.yaml:3:4"]
-    assert isinstance(read_json(Source.of("p.json", "[1"), report), Broken)
+    assert isinstance(read_json(Source("p.json", "[1"), report), Broken)
