@@ -226,9 +226,9 @@ COLD u64 look_up(u64 high, u64 low, u32 version, u32 row, u32 service)
 {
 	u64 bucket;
 
-	/* Arguments that no table asks for, in a policy of one version of IP: LLVM would have callers leave
-	 * their registers unset, which the verifier does not let them. */
-	asm volatile("" : : "r"(high), "r"(version));
+	/* A policy's tables may not ask for all of them. LLVM would then have callers leave the registers unset,
+	 * which the verifier does not let them. */
+	asm volatile("" : : "r"(high), "r"(low), "r"(version), "r"(row), "r"(service));
 	bucket = bucket_of(row, destination(high, low, version));
 	if (!bucket)
 		return 0;
