@@ -17,11 +17,12 @@ def lines(certificate: Certificate) -> Iterator[str]:
     """The certificate in lines of at most 80 columns."""
     from wardgate.compiler.costs.sizes import size
 
-    yield f"cost certificate, for a gate with {certificate.slots:,} devices:"
+    yield f"cost certificate, for a gate with {certificate.devices:,} devices; ns where traffic is"
+    yield f"{'hot   busy spread':>{_WIDTH}}"
     for choice in certificate.choices:
         yield from _choice(choice)
     if certificate.paths:
-        header = ("a TCP segment", "table loads", "map lookups", "counters", "all in cache", "spread")
+        header = ("a TCP segment", "table loads", "map lookups", "counters", "hot", "busy", "spread")
         yield from columns.align([_path(path) for path in certificate.paths], header, _WIDTH).splitlines()
     yield (
         f"tables: {size(certificate.table_bytes)}, in the kernel {size(certificate.kernel_table_bytes)}; "
@@ -44,18 +45,19 @@ def _choice(choice: Choice) -> Iterator[str]:
     shown = form(choice.structure, choice.variant, choice.parameter)
     loads = f"{choice.loads} load{'s' * (choice.loads != 1)}" if choice.loads else ""
     yield (
-        f"  {choice.structure:8}{shown:28}{loads:>9}{size(choice.bytes):>11}"
-        f"{_ns(choice.hot):>9}{_ns(choice.spread):>9}"
+        f"{choice.structure:8}{shown:27}{loads:>9}{size(choice.bytes):>11}"
+        f"{_ns(choice.hot):>7}{_ns(choice.busy):>7}{_ns(choice.spread):>7}"
     )
-    yield columns.cut(f"          next best: {choice.reason}", _WIDTH)
+    yield columns.cut(f"        next best: {choice.reason}", _WIDTH)
 
 
 def _path(path: PathCost) -> tuple[str, ...]:
     counts = (path.table_loads, path.map_lookups, path.counters)
-    return (path.packet, *(str(count) for count in counts), _ns(path.hot), _ns(path.spread))
+    times = (path.hot, path.busy, path.spread)
+    return (path.packet, *(str(count) for count in counts), *map(_ns, times))
 
 
 def _ns(picoseconds: int | None) -> str:
     if picoseconds is None:
         return "-"
-    return f"{picoseconds / 1000:.{1 if picoseconds < 100_000 else 0}f} ns"
+    return f"{picoseconds / 1000:.{1 if picoseconds < 100_000 else 0}f}"

@@ -11,7 +11,7 @@ from wardgate.compiler.costs.memory import (
     map_cost,
     table_bytes,
 )
-from wardgate.compiler.costs.prediction import Prediction, loads_of, predict
+from wardgate.compiler.costs.prediction import TRAFFIC, Prediction, loads_of, predict
 from wardgate.compiler.costs.reasons import reason
 from wardgate.compiler.lowering.survey import Structure
 from wardgate.runtime.layout.manifest import Certificate, Choice, Manifest, PathCost
@@ -31,7 +31,7 @@ def certify(decision: Decision, manifest: Manifest) -> Certificate:
     without_session = predict(chosen, survey, situation(survey, ports=ports, mfa=False))
     sizes = [table.element * table.count for table in manifest.tables]
     paths: list[PathCost] = []
-    for version in sorted(prediction.hot):
+    for version in sorted(prediction.decisions["hot"]):
         loads = _table_loads(decision, version, ports)
         paths.append(_passed(f"IPv{version}, an allow rule", version, loads, 2, without_session))
         if mfa:
@@ -61,7 +61,6 @@ def _table_loads(decision: Decision, version: int, ports: bool) -> int:
 
 def _choice(decision: Decision, structure: Structure, prediction: Prediction) -> Choice:
     candidate = decision.chosen[structure]
-    hot, even = prediction.parts[structure]
     return Choice(
         structure,
         candidate.variant,
@@ -69,15 +68,14 @@ def _choice(decision: Decision, structure: Structure, prediction: Prediction) ->
         loads_of(candidate),
         candidate.bytes,
         candidate.touched,
-        _picoseconds(hot),
-        _picoseconds(even),
+        *(_picoseconds(prediction.parts[traffic][structure]) for traffic in TRAFFIC),
         reason(decision, structure),
     )
 
 
 def _passed(packet: str, version: int, loads: int, lookups: int, prediction: Prediction) -> PathCost:
-    hot, even = _picoseconds(prediction.hot[version]), _picoseconds(prediction.spread[version])
-    return PathCost(packet, 1, loads, lookups, 2, hot, even)
+    ns = [_picoseconds(prediction.decisions[traffic][version]) for traffic in TRAFFIC]
+    return PathCost(packet, 1, loads, lookups, 2, *ns)
 
 
 def _dropped(packet: str, loads: int, mfa: bool, inbound: bool) -> PathCost:
@@ -86,7 +84,7 @@ def _dropped(packet: str, loads: int, mfa: bool, inbound: bool) -> PathCost:
     decisions = 3 if inbound else 2
     lookups = 2 + 2 + (decisions if mfa else 0) + 1
     counters = 1 + (decisions - 1) + 2
-    return PathCost(packet, decisions, decisions * loads, lookups, counters, None, None)
+    return PathCost(packet, decisions, decisions * loads, lookups, counters, None, None, None)
 
 
 def _picoseconds(ns: float) -> int:

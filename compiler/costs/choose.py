@@ -1,7 +1,7 @@
 """The choice of a plan: of all that the survey of a policy offers, the one with the least weight.
 
-A plan weighs its predicted ns (the mean of hot and spread, over the IP versions of the policy) and its
-bytes, a MiB as much as a ns: caches have other users than us, and a gate keeps two generations. What one
+A plan weighs its predicted ns (the mean over three kinds of traffic and the policy's IP versions) and its
+bytes, 256 KiB as much as a ns: caches have other users than us, and a gate keeps two generations. What one
 structure takes of the caches makes the loads of the others dearer, so plans are weighed whole. Nothing but
 the policy goes into it: any machine chooses the same.
 """
@@ -14,19 +14,20 @@ from itertools import combinations, product
 from typing import Final
 
 from wardgate.compiler.costs.errors import TooLargeError
-from wardgate.compiler.costs.latency import spread
+from wardgate.compiler.costs.latency import LATENCIES
 from wardgate.compiler.costs.memory import MOST_TABLE_BYTES
 from wardgate.compiler.costs.prediction import Situation, part_of, predict
 from wardgate.compiler.lowering.plan import Plan, chosen, plan_of
 from wardgate.compiler.lowering.survey import STRUCTURES, Candidate, Structure, Survey
 from wardgate.runtime.layout.maps import DEVICE_SLOTS
 
-BYTES_A_NS: Final = 1 << 20
+BYTES_A_NS: Final = 1 << 18
 """Bytes that a plan may take more for a ns less."""
 
 MOST_DEVICES: Final = 1 << 17
 """Devices of the gate that predictions are for, where its tunnels have room for so many."""
 
+_FASTEST: Final = LATENCIES[0][1]
 _SHORT_CLASSES: Final = 1 << 16
 _TUNNELS: Final[tuple[Structure, ...]] = ("tunnel4", "tunnel6")
 
@@ -160,7 +161,7 @@ def _worth_weighing(candidates: Iterable[Candidate], survey: Survey) -> list[Can
     kept: list[tuple[tuple[float, ...], Candidate]] = []
     for candidate in candidates:
         part = part_of(candidate, devices)
-        merits = (part.ns(spread(1)), part.loads, part.touched, candidate.bytes)
+        merits = (part.ns(_FASTEST), part.loads, part.touched, candidate.bytes)
         if any(_no_worse(other, merits) for other, _ in kept):
             continue
         kept = [found for found in kept if not _no_worse(merits, found[0])]

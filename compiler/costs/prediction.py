@@ -7,19 +7,26 @@ left of it, `|` for both sides:
     both -> reach -> bucket -> its record | ports -> service class
     both -> judge -> rule -> counters; with a session's deadline from the device's record
 
-*Hot* is a decision whose loads are all in the first cache. *Spread* is the mean of segments that come evenly
-from all devices to all destinations: caches then keep what is asked for most often a byte, so a large table
-makes the loads of other large tables dearer and those of small ones hardly (see `latency.behind`).
+How far away memory is depends on the traffic: on how many different segments come by turns. A flow touches a
+line of cache at each load, and many flows the same ones. What they touch together competes for the caches,
+which keep what is asked for most often a byte, so a large table makes the loads of other large tables
+dearer, and those of small ones hardly (`latency.behind`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from math import expm1
+from typing import Final, Literal, get_args
 
-from wardgate.compiler.costs.latency import LINE, behind, spread
+from wardgate.compiler.costs.latency import LINE, behind
 from wardgate.compiler.lowering.survey import Candidate, Structure, Survey
+
+Traffic = Literal["hot", "busy", "spread"]
+TRAFFIC: Final[tuple[Traffic, ...]] = get_args(Traffic)
+_FLOWS: Final[Mapping[Traffic, float]] = {"hot": 1, "busy": 4096, "spread": float("inf")}
+"""Different segments: one; as many as a busy gateway has open; of all devices to all destinations, evenly."""
 
 OWNER_BYTES: Final = 8
 DEVICE_BYTES: Final = 32
@@ -31,15 +38,15 @@ MOST_SERVICE_BYTES: Final = 4096
 """What a device, rule or bucket adds to what decisions look at; a hash has an element and its bucket. Tables
 of services are larger than this where ports abound, but packets have few of them."""
 
-BASE_NS: Final = 6.0
+BASE_NS: Final = 1.0
 HASH_NS: Final = 12.0
 STEP4_NS: Final = 1.2
-STEP6_NS: Final = 3.0
-RANK_NS: Final = 4.0
+STEP6_NS: Final = 2.0
+RANK_NS: Final = 6.0
 MAP_NS: Final = 0.6
-"""Work besides loads: parsing and counting; hashing a key; two halving steps of a search, which go together
-and load three keys at once, for IPv4, and for each half of an IPv6 address; counting the bits of a line;
-bounding the index of an array map."""
+"""Work besides loads: what of parsing and counting nothing hides; hashing a key; two halving steps of a
+search, which go together and load three keys at once, for IPv4, and for each half of an IPv6 address;
+counting the bits of a line; bounding the index of an array map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,13 @@ class Part:
         """With loads of so many ns."""
         return self.loads * load + self.work
 
+    def touched_by(self, flows: float) -> float:
+        """Bytes of the lines that so many flows touch, each at random."""
+        lines = self.touched / LINE
+        if lines <= 1 or not self.loads:
+            return self.touched
+        return LINE * lines * -expm1(-flows * self.loads * self.share / lines)
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -71,35 +85,33 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """`hot` and `spread`: ns of a decision by IP version. `parts`: ns that each part takes, in the order
-    (hot, spread). `touched`: bytes of all parts together."""
+    """`decisions`: ns of a decision by traffic and IP version; `parts`: ns that each part takes, by traffic.
+    `touched`: bytes that spread traffic touches."""
 
-    hot: Mapping[int, float]
-    spread: Mapping[int, float]
-    parts: Mapping[str, tuple[float, float]]
+    decisions: Mapping[Traffic, Mapping[int, float]]
+    parts: Mapping[Traffic, Mapping[str, float]]
     touched: int
 
     @property
     def mean(self) -> float:
-        """One number: of hot and spread, of both IP versions, each as much."""
-        figures = [*self.hot.values(), *self.spread.values()]
+        """One number: of each traffic and IP version as much."""
+        figures = [ns for of_version in self.decisions.values() for ns in of_version.values()]
         return sum(figures) / max(len(figures), 1)
 
 
 def predict(chosen: Mapping[Structure, Candidate], survey: Survey, situation: Situation) -> Prediction:
     """The prediction for a policy and the forms chosen for it."""
     versions = [version for version, route in ((4, "route4"), (6, "route6")) if route in chosen]
-    parts = _parts(chosen, survey, situation, len(versions))
-    fastest = spread(1)
-    loads = _spread_loads(parts)
-    hot = {version: _decision(version, lambda name: parts[name].ns(fastest)) for version in versions}
-    even = {version: _decision(version, lambda name: parts[name].ns(loads[name])) for version in versions}
-    figures = {name: (part.ns(fastest), part.ns(loads[name])) for name, part in parts.items()}
-    return Prediction(hot, even, figures, sum(part.touched for part in parts.values()))
+    parts = _parts(chosen, survey, situation, versions)
+    ns = {traffic: _times(parts, flows) for traffic, flows in _FLOWS.items()}
+    decisions = {
+        traffic: {version: _decision(version, times) for version in versions} for traffic, times in ns.items()
+    }
+    return Prediction(decisions, ns, sum(part.touched for part in parts.values()))
 
 
 def _parts(
-    chosen: Mapping[Structure, Candidate], survey: Survey, situation: Situation, versions: int
+    chosen: Mapping[Structure, Candidate], survey: Survey, situation: Situation, versions: list[int]
 ) -> dict[str, Part]:
     devices = situation.devices
     buckets = survey.buckets * BUCKET_BYTES
@@ -115,11 +127,11 @@ def _parts(
         "devices": Part(1 if situation.mfa else 0, devices * DEVICE_BYTES if situation.mfa else 0, MAP_NS),
     }
     for structure, candidate in chosen.items():
-        share = 1.0 if structure in ("reach", "judge") else 1 / max(versions, 1)
+        share = 1.0 if structure in ("reach", "judge") else 1 / max(len(versions), 1)
         found[structure] = part_of(candidate, devices, share)
-    for version in (4, 6):
-        if f"route{version}" in found and f"tunnel{version}" not in found:
-            found[f"tunnel{version}"] = _hash(devices, 1 / versions)
+    for version in versions:
+        if f"tunnel{version}" not in found:
+            found[f"tunnel{version}"] = _hash(devices, 1 / len(versions))
     return found
 
 
@@ -160,23 +172,24 @@ def _hash(devices: int, share: float) -> Part:
     return Part(2, devices * HASH_ELEMENT_BYTES, HASH_NS, share)
 
 
-def _spread_loads(parts: Mapping[str, Part]) -> dict[str, float]:
-    """ns of a load of each part, where the parts compete for the caches."""
+def _times(parts: Mapping[str, Part], flows: float) -> dict[str, float]:
+    """ns that each part takes, where so many flows make the parts compete for the caches."""
+    touched = {name: part.touched_by(flows) for name, part in parts.items()}
 
     def coldness(name: str) -> tuple[float, str]:
         part = parts[name]
-        return max(part.touched, LINE) / max(part.loads * part.share, 0.01), name
+        return touched[name] / max(part.loads * part.share, 0.01), name
 
-    found, occupied = {}, 0
+    found, occupied = {}, 0.0
     for name in sorted(parts, key=coldness):
-        found[name] = behind(occupied, parts[name].touched)
-        occupied += parts[name].touched
+        found[name] = parts[name].ns(behind(occupied, touched[name]))
+        occupied += touched[name]
     return found
 
 
-def _decision(version: int, ns: Callable[[str], float]) -> float:
-    user = ns(f"tunnel{version}") + ns("classes")
-    bucket = max(user, ns(f"route{version}")) + ns("reach") + ns("buckets")
-    rule = max(bucket, ns("services")) + ns("judge") + ns("bucket_rules")
+def _decision(version: int, ns: Mapping[str, float]) -> float:
+    user = ns[f"tunnel{version}"] + ns["classes"]
+    bucket = max(user, ns[f"route{version}"]) + ns["reach"] + ns["buckets"]
+    rule = max(bucket, ns["services"]) + ns["judge"] + ns["bucket_rules"]
     # Nobody waits for what is stored in the counters.
-    return BASE_NS + max(rule, user + ns("devices"))
+    return BASE_NS + max(rule, user + ns["devices"])

@@ -95,7 +95,7 @@ class Choice:
 
     `variant` and `parameter` are those of compiler.lowering.survey; `bytes` of its tables, `touched` of
     the cache lines among them that packets to the policy's destinations touch; `loads` from its tables on
-    the longest path. `hot` and `spread` are what those add to a decision, in ps; see PathCost.
+    the longest path. `hot`, `busy` and `spread`: what those add to a decision, in ps; see PathCost.
     """
 
     structure: str
@@ -105,6 +105,7 @@ class Choice:
     bytes: int
     touched: int
     hot: int
+    busy: int
     spread: int
     reason: str
 
@@ -115,9 +116,9 @@ class PathCost:
 
     `decisions`: how often the tables are asked; what the fast path does not let pass is decided again by
     the slow one. `table_loads`: from tables; `map_lookups`: of addresses, classes, devices and limits;
-    `counters`: lookups of what is counted in. `hot` and `spread`: ps predicted over an empty program, where
-    all is in the first cache, and where segments come evenly from all devices to all destinations; None
-    where most of it is not the tables' (a dropped packet is told of).
+    `counters`: lookups of what is counted in. `hot`, `busy` and `spread`: ps predicted over an empty program,
+    where the same segment comes again and again, 4,096 different ones by turns, and segments evenly from
+    all devices to all destinations; None where most is not the tables' (a dropped packet is told of).
     """
 
     packet: str
@@ -126,6 +127,7 @@ class PathCost:
     map_lookups: int
     counters: int
     hot: int | None
+    busy: int | None
     spread: int | None
 
 

@@ -43,8 +43,8 @@ def tiny() -> Survey:
     """Some rules: everything fits the first cache, whatever is chosen."""
     return survey(
         candidate("route4", "trie", loads=3, size=128 * KIB + 4 * KIB, touched=3 * KIB),
-        candidate("route4", "search", 0, loads=4, steps=3, size=96),
-        candidate("route4", "search", 16, loads=2, steps=0, size=128 * KIB, touched=64),
+        candidate("route4", "search", 0, loads=3, steps=2, size=64),
+        candidate("route4", "search", 16, loads=4, steps=2, size=64 * KIB + 64, touched=128),
         candidate("reach", "plain", size=200),
         candidate("reach", "paged", loads=2, size=300),
         candidate("judge", "plain", size=100),

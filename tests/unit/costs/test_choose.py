@@ -69,9 +69,10 @@ def test_the_order_of_candidates_does_not_matter():
 
 
 def test_bytes_that_one_takes_make_the_loads_of_others_dearer():
-    judge = [candidate("judge", "plain", size=400 * KIB), candidate("judge", "paged", loads=2, size=40 * KIB)]
-    alone = choose(survey(candidate("reach", "plain", size=KIB), *judge)).plan
-    crowded = choose(survey(candidate("reach", "plain", loads=2, size=700 * KIB), *judge)).plan
+    route = candidate("route4", "trie", loads=3, size=KIB)
+    judge = [candidate("judge", "plain", size=400 * KIB), candidate("judge", "paged", loads=2, size=4 * KIB)]
+    alone = choose(survey(route, candidate("reach", "plain", size=KIB), *judge)).plan
+    crowded = choose(survey(route, candidate("reach", "plain", loads=9, size=2 * MIB), *judge)).plan
     assert (alone.judge, crowded.judge) == ("plain", "paged")
 
 
