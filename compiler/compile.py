@@ -7,17 +7,19 @@ from pathlib import Path
 
 from wardgate.compiler.artefact import assemble
 from wardgate.compiler.artefact.describe import describe
-from wardgate.compiler.backend import Backend, Clang, build_object
+from wardgate.compiler.backend import Backend, Clang, Toolchain
 from wardgate.compiler.codegen.generate import generate
 from wardgate.compiler.codegen.unit import TranslationUnit
+from wardgate.compiler.collection import paused_collection
 from wardgate.compiler.costs import certify, justify, planner
-from wardgate.compiler.language import Diagnostic, Resolver, load_policy
+from wardgate.compiler.language import Diagnostic, LoadedPolicy, Resolver, load_policy
 from wardgate.compiler.language.model import Policy
 from wardgate.compiler.lowering.lowered import Lowered, lower
 from wardgate.compiler.lowering.plan import Choose
-from wardgate.compiler.validation import ValidationReport
+from wardgate.compiler.validation import ValidationReport, has_sections, validate_sections
 from wardgate.compiler.validation import validate as prove
 from wardgate.runtime.layout.manifest import Manifest
+from wardgate.runtime.layout.maps import MANIFEST_SECTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,11 @@ def compile_policy(
     any kernel, BackendError where clang or LLVM cannot be found or fail, ValidationError where the proof
     fails.
     """
-    loaded = load_policy(Path(path), resolver=resolver)
-    return compile_parsed(
-        loaded.policy, loaded.warnings, backend=backend, clang=clang, validate=validate, budget=budget
-    )
+    # The compilers come up while the policy is read.
+    with paused_collection(), Toolchain(backend, clang) as tools:
+        loaded = load_policy(Path(path), resolver=resolver)
+        choose = planner(loaded.policy, budget)
+        return _compile(loaded, tools, choose, budget, validate=validate)
 
 
 def compile_parsed(
@@ -74,14 +77,26 @@ def compile_parsed(
 
     `choose` picks the forms of tables; None: the cost model does, within `budget`.
     """
-    lowered = lower(policy, choose or planner(policy, budget))
+    loaded = LoadedPolicy(policy, warnings)
+    with paused_collection(), Toolchain(backend, clang) as tools:
+        return _compile(loaded, tools, choose or planner(policy, budget), budget, validate=validate)
+
+
+def _compile(
+    loaded: LoadedPolicy, tools: Toolchain, choose: Choose, budget: int | None, *, validate: bool
+) -> Artefact:
+    lowered = lower(loaded.policy, choose)
     unit = generate(lowered)
-    built = build_object(unit, backend=backend, clang=clang)
-    described = describe(lowered, built.tools)
+    # Programs depend on the shapes of tables, not on what is in them: all else is done meanwhile.
+    tools.start(unit)
+    described = describe(lowered, tools.tools())
     decision = justify(lowered.survey, lowered.plan, budget)
     manifest = replace(described, certificate=certify(decision, described))
     tables = {table.section: table.to_bytes() for table in lowered.tables}
-    data = assemble(built.data, tables, manifest)
+    sections = {MANIFEST_SECTION: manifest.to_json(), **tables}
+    proved = validate_sections(sections, loaded.policy) if validate else None
+    data = assemble(tools.result().data, tables, manifest, sections[MANIFEST_SECTION])
     # Of the finished bytes, not of what they were made from: an error of the assembly is one as well.
-    proved = prove(data, policy) if validate else None
-    return Artefact(data, manifest, lowered, unit, warnings, proved)
+    if validate and not has_sections(data, sections):
+        proved = prove(data, loaded.policy)
+    return Artefact(data, manifest, lowered, unit, loaded.warnings, proved)

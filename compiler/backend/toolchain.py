@@ -49,8 +49,8 @@ class BuiltObject:
 class Toolchain:
     """The compilers of a backend, made ready for one unit: LLVM comes up while the unit is still being made.
 
-    A context manager, which ends them. `clang` None: the one that find_clang finds. BackendError where
-    they cannot be found.
+    A context manager, which ends them. `clang` None: the one that find_clang finds. What cannot be found is
+    an error once it is needed, since a wrong policy comes first.
     """
 
     def __init__(self, backend: Backend = "llvmlite", clang: Clang | None = None) -> None:
@@ -60,10 +60,12 @@ class Toolchain:
             )
         self._stack = ExitStack()
         self._running: tuple[TranslationUnit, Workspace, Process] | None = None
-        with ExitStack() as stack:
-            self._llvm = stack.enter_context(closing(_Llvm())) if backend == "llvmlite" else None
-            self._clang = clang or find_clang()
-            self._stack = stack.pop_all()
+        self._compilers: _Compilers | BackendError
+        try:
+            llvm = self._stack.enter_context(closing(_Llvm())) if backend == "llvmlite" else None
+            self._compilers = _Compilers(clang or find_clang(), llvm)
+        except BackendError as error:
+            self._compilers = error
 
     def __enter__(self) -> Self:
         return self
@@ -74,20 +76,24 @@ class Toolchain:
         self._stack.close()
 
     def tools(self) -> Mapping[str, str]:
-        """Name to version of what makes the object. BackendError where LLVM does not come up."""
-        return {"clang": self._clang.version, **(self._llvm.tools() if self._llvm else {})}
+        """Name to version of what makes the object. BackendError where a part was not found, or LLVM does not
+        come up."""
+        compilers = self._found()
+        return {"clang": compilers.clang.version, **(compilers.llvm.tools() if compilers.llvm else {})}
 
     def start(self, unit: TranslationUnit, mode: str = "object") -> None:
         """Begin to make of the unit what `mode` of llvm_child.MODES says; `result` waits for it.
 
-        BackendError where the unit cannot be laid out, or clang cannot be started.
+        BackendError where the compilers were not found, the unit cannot be laid out, or clang cannot be
+        started.
         """
+        compilers = self._found()
         space = self._stack.enter_context(workspace(unit))
-        command = self._clang.arguments(unit.name)
-        if self._llvm is None:
+        command = compilers.clang.arguments(unit.name)
+        if compilers.llvm is None:
             clang = self._start_clang([*command, *_FORMS[mode]], space, unit)
         else:
-            with self._llvm.request(mode, unit, space) as pipe:
+            with compilers.llvm.request(mode, unit, space) as pipe:
                 clang = self._start_clang([*command, *_UNOPTIMISED_IR], space, unit, pipe.fileno())
         self._running = unit, space, clang
 
@@ -101,8 +107,9 @@ class Toolchain:
             # Where LLVM did not come up, clang had nobody to write to.
             self.tools()
             raise clang.failure(status, errors)
-        if self._llvm is not None:
-            data = self._llvm.result()
+        llvm = self._found().llvm
+        if llvm is not None:
+            data = llvm.result()
         if space.marker in data:
             raise BackendError(
                 "build",
@@ -112,6 +119,11 @@ class Toolchain:
             )
         return BuiltObject(data, self.tools(), parse_diagnostics(errors))
 
+    def _found(self) -> _Compilers:
+        if isinstance(self._compilers, BackendError):
+            raise self._compilers
+        return self._compilers
+
     def _start_clang(
         self, command: list[str], space: Workspace, unit: TranslationUnit, output: int | None = None
     ) -> Process:
@@ -119,6 +131,14 @@ class Toolchain:
             command, unit.name, folder=space.folder, environment=environment(str(space.top)), output=output
         )
         return self._stack.enter_context(closing(process))
+
+
+@dataclass(frozen=True, slots=True)
+class _Compilers:
+    """`llvm` None: clang does all."""
+
+    clang: Clang
+    llvm: _Llvm | None
 
 
 class _Llvm:

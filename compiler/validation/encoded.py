@@ -66,13 +66,20 @@ class Encoded:
             raise ValidationError("the tables", f"nothing of {name}", "needs it") from None
 
 
-def read_encoded(artefact: bytes) -> Encoded:
-    """The tables of `artefact`; ValidationError where it cannot be read, or they are not as described."""
+def read_artefact(artefact: bytes) -> Mapping[str, bytes]:
+    """The sections of `artefact`, by name; ValidationError where it cannot be read."""
     try:
-        sections = read_sections(artefact)
+        return read_sections(artefact)
+    except ArtefactError as error:
+        raise _unreadable(error) from error
+
+
+def read_encoded(sections: Mapping[str, bytes]) -> Encoded:
+    """The tables in an artefact's sections; ValidationError where they are not as its manifest says."""
+    try:
         manifest = Manifest.from_json(sections.get(MANIFEST_SECTION, b""))
-    except (ArtefactError, ManifestError) as error:
-        raise ValidationError("the artefact", f"what nobody can read ({error})", "has a meaning") from error
+    except ManifestError as error:
+        raise _unreadable(error) from error
     tables = {}
     for described in manifest.tables:
         data, element, count = sections.get(described.section), described.element, described.count
@@ -82,6 +89,10 @@ def read_encoded(artefact: bytes) -> Encoded:
             raise ValidationError(f"table {described.name}", f"{shape}, and has {size}", "needs the same")
         tables[described.name] = EncodedTable(described.name, element, data, integers(data, element))
     return Encoded(manifest, tables)
+
+
+def _unreadable(error: Exception) -> ValidationError:
+    return ValidationError("the artefact", f"what nobody can read ({error})", "has a meaning")
 
 
 def integers(data: bytes | bytearray, element: int) -> Numbers:

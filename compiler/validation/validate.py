@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wardgate.compiler.language.model import Policy
@@ -11,7 +11,7 @@ from wardgate.compiler.validation.counterexample import Accuser
 from wardgate.compiler.validation.decisions import Decisions, Shapes
 from wardgate.compiler.validation.described import check_description
 from wardgate.compiler.validation.destinations import Destinations, Stretch, decode_destinations
-from wardgate.compiler.validation.encoded import Encoded, read_encoded
+from wardgate.compiler.validation.encoded import Encoded, read_artefact, read_encoded
 from wardgate.compiler.validation.errors import ValidationError
 from wardgate.compiler.validation.judging import Judgements, Judging
 from wardgate.compiler.validation.kinds import ServiceKinds
@@ -20,6 +20,7 @@ from wardgate.compiler.validation.prefixes import PrefixTree, prefix_tree
 from wardgate.compiler.validation.reach import ReachRows
 from wardgate.compiler.validation.services import decode_services
 from wardgate.compiler.validation.subjects import ClassPair, class_pairs
+from wardgate.runtime.layout.maps import MANIFEST_SECTION, TABLE_SECTION_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,27 @@ def validate(artefact: bytes, policy: Policy) -> ValidationReport:
     Raises ValidationError with the first difference, OutOfBoundsError (one too) where a lookup would
     leave its table.
     """
-    encoded = read_encoded(artefact)
+    return validate_sections(read_artefact(artefact), policy)
+
+
+def validate_sections(sections: Mapping[str, bytes], policy: Policy) -> ValidationReport:
+    """Like `validate`, of an artefact that has these sections for manifest and tables, whatever its programs.
+
+    Where `has_sections` of the finished artefact is true it is the same proof, and needed no programs.
+    """
+    encoded = read_encoded(sections)
     check_description(encoded, policy)
     return _Proof(encoded, policy).report()
+
+
+def has_sections(artefact: bytes, sections: Mapping[str, bytes]) -> bool:
+    """Whether these are the manifest and tables of `artefact`. ValidationError where it cannot be read."""
+    found = {
+        name: data
+        for name, data in read_artefact(artefact).items()
+        if name == MANIFEST_SECTION or name.startswith(TABLE_SECTION_PREFIX)
+    }
+    return found == sections
 
 
 class _Proof:

@@ -32,11 +32,13 @@ def policy(tmp_path: Path) -> Path:
 def wrong_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiler that gets a verdict wrong between its tables and the finished object."""
 
-    def with_a_wrong_verdict(obj: bytes, tables: Mapping[str, bytes], manifest: Manifest) -> bytes:
+    def with_a_wrong_verdict(
+        obj: bytes, tables: Mapping[str, bytes], manifest: Manifest, described: bytes
+    ) -> bytes:
         # The first bucket's first service, which is in page 1: page 0 is that of no bucket.
         content = bytearray(tables[TABLE])
         content[128] ^= 2
-        return assemble(obj, {**tables, TABLE: bytes(content)}, manifest)
+        return assemble(obj, {**tables, TABLE: bytes(content)}, manifest, described)
 
     monkeypatch.setattr(compiling, "assemble", with_a_wrong_verdict)
 

@@ -12,7 +12,14 @@ from encoded_policy import EncodedPolicy, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from table_walk import Walk
-from wardgate.compiler.validation.encoded import Encoded, EncodedTable, Spans, integers, read_encoded
+from wardgate.compiler.validation.encoded import (
+    Encoded,
+    EncodedTable,
+    Spans,
+    integers,
+    read_artefact,
+    read_encoded,
+)
 from wardgate.compiler.validation.errors import OutOfBoundsError, ValidationError
 from wardgate.compiler.validation.routes4 import runs4
 from wardgate.compiler.validation.routes6 import runs6
@@ -185,7 +192,7 @@ def test_a_table_that_is_too_small(tables: dict[str, tuple[int, list[int]]], dec
 
 
 def test_an_object_is_read_as_it_was_written() -> None:
-    encoded = read_encoded(BASE.artefact())
+    encoded = read_encoded(read_artefact(BASE.artefact()))
     assert encoded.manifest == BASE.manifest
     assert {name: tuple(found.values) for name, found in encoded.tables.items()} == {
         name: BASE.entries(name) for name in BASE.tables
