@@ -12,7 +12,7 @@ from wardgate.compiler.lowering.classes import PolicyClasses
 from wardgate.compiler.lowering.contributions import Contributions
 from wardgate.compiler.lowering.destinations import Destinations
 from wardgate.compiler.lowering.lines import LineCollector, Lines
-from wardgate.compiler.lowering.ragged import Integers, Interned, Lists, offsets_of, ranges
+from wardgate.compiler.lowering.ragged import Integers, Interned, Lists, grouped, offsets_of, ranges
 
 _CELLS = 1 << 21
 """Cells of rows that are painted at once; their memory stays in a processor's cache."""
@@ -103,10 +103,8 @@ def _met(
         row_of = np.repeat(np.arange(start, end), np.diff(offsets[start : end + 1]))
         met = ranges(given.first[block], sizes[block])
         keys = np.repeat(row_of, sizes[block]) * space.count + given.destination[met]
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        begins = np.flatnonzero(np.diff(keys, prepend=-1))
-        yield start, end, Lists(met[order], np.append(begins, len(keys))), keys[begins]
+        places, members = grouped(keys, met)
+        yield start, end, members, places
         start = end
 
 

@@ -13,7 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from wardgate.compiler.lowering.buckets import Buckets
 from wardgate.compiler.lowering.kinds import Kinds
-from wardgate.compiler.lowering.ragged import Integers, Lists, concatenated, distinct, offsets_of, ranges
+from wardgate.compiler.lowering.ragged import (
+    Integers,
+    Lists,
+    begins,
+    concatenated,
+    distinct,
+    offsets_of,
+    ranges,
+    ranked,
+    sorted_order,
+)
 
 VERDICT_BITS = 2
 _VERDICT = (1 << VERDICT_BITS) - 1
@@ -70,17 +80,15 @@ def _recipes(buckets: Buckets, kinds: Kinds) -> tuple[Lists, Integers]:
     """What rows follow from, once each, and the number of each bucket's: `local * kinds + kind` of the
     bucket's rules. Of equal kinds the first rule is kept, which the others never come before."""
     rules, owner = buckets.rules.values, buckets.rules.owners
-    versions = np.array([0, *(prefix.version for prefix in buckets.space.prefixes)])
-    six = versions[buckets.destination] == 6
+    six = buckets.destination >= buckets.space.of_version(6).start
     kind = np.where(six[owner], kinds.of_rule[6][rules], kinds.of_rule[4][rules])
-    local = np.arange(len(rules)) - buckets.rules.offsets[owner]
-    kept = np.ones(len(rules), bool)
-    several = np.flatnonzero(buckets.rules.counts[owner] > 1)
-    first = np.unique(owner[several] * len(kinds) + kind[several], return_index=True)[1]
-    kept[several] = False
-    kept[several[first]] = True
-    counts = np.bincount(owner[kept], minlength=len(buckets))
-    every = Lists((local * len(kinds) + kind)[kept], offsets_of(counts))
+    # Sorted by kind, a rule of each kind is the bucket's first one.
+    order, keys = sorted_order(owner * len(kinds) + kind)
+    first = begins(keys)
+    chosen = order[first]
+    local = chosen - buckets.rules.offsets[owner[chosen]]
+    counts = np.bincount(owner[chosen], minlength=len(buckets))
+    every = Lists(local * len(kinds) + kind[chosen], offsets_of(counts))
     of_bucket, first = distinct(every)
     return every.take(first), of_bucket
 
@@ -99,7 +107,8 @@ def _painted(recipes: Lists, kinds: Kinds, services: int) -> Iterator[Lists]:
 def _block(recipes: Lists, kinds: Kinds, services: int) -> Lists:
     local, kind = np.divmod(recipes.values, len(kinds))
     # Painted from the weakest to the one that wins, and of equal verdicts from the latest to the first.
-    order = np.lexsort((-local, kinds.verdict[kind]))
+    most = int(local.max(initial=0))
+    order, _ = sorted_order(kinds.verdict[kind] * (most + 1) + most - local)
     local, kind, row = local[order], kind[order], recipes.owners[order]
     counts = kinds.first.counts[kind]
     stroke = ranges(kinds.first.offsets[kind], counts)
@@ -113,7 +122,7 @@ def _block(recipes: Lists, kinds: Kinds, services: int) -> Lists:
             np.arange(len(recipes)) * width + services,
         ]
     )
-    cuts, places = np.unique(edges, return_inverse=True)
+    cuts, places = ranked(edges)
     total = len(stroke)
     first, covered = places[:total], places[total : 2 * total] - places[:total]
     entry = np.repeat(local << VERDICT_BITS | kinds.verdict[kind], counts)
@@ -122,18 +131,18 @@ def _block(recipes: Lists, kinds: Kinds, services: int) -> Lists:
         # Where a place is painted twice, the later stroke is what stays.
         values[ranges(first[some], covered[some])] = np.repeat(entry[some], covered[some])
 
-    begins = places[2 * total : 2 * total + len(recipes)]
+    starts = places[2 * total : 2 * total + len(recipes)]
     fragments = places[2 * total + len(recipes) :]
     verdicts = values & _VERDICT
     # Of the services alone: the column of fragments is still 0, and must not count.
-    verdicts[fragments] = verdicts[begins]
-    values[fragments] = values[begins]
-    same = np.minimum.reduceat(verdicts, begins) == np.maximum.reduceat(verdicts, begins)
-    values[fragments] = np.where(same, np.minimum.reduceat(values, begins), 0)
+    verdicts[fragments] = verdicts[starts]
+    values[fragments] = values[starts]
+    same = np.minimum.reduceat(verdicts, starts) == np.maximum.reduceat(verdicts, starts)
+    values[fragments] = np.where(same, np.minimum.reduceat(values, starts), 0)
 
     kept = np.ones(len(cuts), bool)
     kept[1:] = values[1:] != values[:-1]
-    kept[begins] = True
+    kept[starts] = True
     row, column = np.divmod(cuts[kept], width)
     return Lists(column << _COLUMN_BITS | values[kept], offsets_of(np.bincount(row, minlength=len(recipes))))
 

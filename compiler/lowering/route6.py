@@ -69,8 +69,12 @@ class Route6:
 
     def _cells(self, bits: int) -> Cells:
         """Cells by the `bits` bits behind the shared ones."""
+        if not bits:
+            # Without an index the search begins at the first key, whatever keys the shared bits leave out.
+            place = np.arange(len(self.classes))
+            return Cells(0, place & 0, place == 0)
         varying = self.high << np.uint64(self.shared_bits)
-        cell = (varying >> np.uint64(_HALF - bits) if bits else varying & np.uint64(0)).astype(np.int64)
+        cell = (varying >> np.uint64(_HALF - bits)).astype(np.int64)
         rest = varying << np.uint64(bits) if bits < _HALF else varying & np.uint64(0)
         if self.shared_bits:
             cell[self.high >> np.uint64(_HALF - self.shared_bits) != self.shared] = -1

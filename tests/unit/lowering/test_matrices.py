@@ -19,7 +19,16 @@ from wardgate.compiler.lowering.kinds import rule_kinds
 from wardgate.compiler.lowering.lines import PAGE, LineCollector, Lines
 from wardgate.compiler.lowering.patterns import VERDICT_BITS, Patterns, find_patterns
 from wardgate.compiler.lowering.plan import Plan
-from wardgate.compiler.lowering.ragged import Interned, Lists, distinct, grouped, offsets_of, ranges
+from wardgate.compiler.lowering.ragged import (
+    Interned,
+    Lists,
+    distinct,
+    grouped,
+    offsets_of,
+    ranges,
+    ranked,
+    sorted_order,
+)
 from wardgate.compiler.lowering.reach import reach_of
 from wardgate.compiler.lowering.services import ServiceClasses
 from wardgate.compiler.lowering.tables import narrowest, table
@@ -249,6 +258,18 @@ def test_grouping_keeps_the_order(keys: list[int]) -> None:
     for number, key in enumerate(distinct.tolist()):
         chosen = members.values[members.offsets[number] : members.offsets[number + 1]].tolist()
         assert chosen == [place for place, other in enumerate(keys) if other == key]
+
+
+@pytest.mark.parametrize("scale", [1, 1 << 58])
+@given(st.lists(st.integers(0, 5), max_size=20))
+def test_sorting_keeps_the_order_of_equal_keys(scale: int, keys: list[int]) -> None:
+    scaled = [key * scale for key in keys]
+    order, ordered = sorted_order(np.array(scaled, np.int64))
+    assert order.tolist() == sorted(range(len(keys)), key=lambda place: keys[place])
+    assert ordered.tolist() == sorted(scaled)
+    met, places = ranked(np.array(scaled, np.int64))
+    assert met.tolist() == sorted(set(scaled))
+    assert places.tolist() == [sorted(set(keys)).index(key) for key in keys]
 
 
 def test_tables_are_exact_and_little_endian() -> None:
