@@ -169,12 +169,13 @@ def _emit(
 ) -> None:
     from wardgate.compiler.backend import emit_asm, emit_ir
     from wardgate.compiler.codegen.generate import generate
+    from wardgate.compiler.costs import planner
     from wardgate.compiler.language import load_policy
     from wardgate.compiler.lowering.lowered import lower
 
     loaded = load_policy(policy, resolver=resolver)
     _warn(console, loaded.warnings)
-    lowered = lower(loaded.policy)
+    lowered = lower(loaded.policy, planner(loaded.policy, budget))
     if form == "tables":
         text = "\n".join(_tables(lowered)) + "\n"
     elif form == "c":

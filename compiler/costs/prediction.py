@@ -45,7 +45,7 @@ STEP6_NS: Final = 2.0
 RANK_NS: Final = 6.0
 MAP_NS: Final = 0.6
 """Work besides loads: what of parsing and counting nothing hides; hashing a key; two halving steps of a
-search, which go together and load three keys at once, for IPv4, and for each half of an IPv6 address;
+search for IPv4, which go together and load three keys at once; one for each half of an IPv6 address;
 counting the bits of a line; bounding the index of an array map."""
 
 
@@ -147,11 +147,12 @@ def part_of(candidate: Candidate, devices: int, share: float = 1.0) -> Part:
             part * MAP_NS + (1 - part) * hashed.work,
             share,
         )
-    if candidate.structure in ("route4", "route6"):
+    if candidate.structure == "route4":
         rounds = -(-candidate.steps // 2)
-        step = STEP4_NS if candidate.structure == "route4" else STEP6_NS
-        work = rounds * step * (2 if candidate.wide else 1)
-        return Part(candidate.loads - candidate.steps + rounds, candidate.touched, work, share)
+        return Part(candidate.loads - candidate.steps + rounds, candidate.touched, rounds * STEP4_NS, share)
+    if candidate.structure == "route6":
+        work = candidate.steps * STEP6_NS * (2 if candidate.wide else 1)
+        return Part(candidate.loads, candidate.touched, work, share)
     work = RANK_NS if candidate.variant == "ranked" else 0.0
     return Part(candidate.loads, candidate.touched, work, share)
 
@@ -163,9 +164,10 @@ def loads_of(candidate: Candidate) -> int:
     if candidate.variant == "ranked":
         # The two words of a line come together.
         return candidate.loads + 1
-    # Two halving steps of a search are one, with three loads at once; of each half of an IPv6 boundary.
-    odd, pairs = candidate.steps % 2, candidate.steps // 2
-    return candidate.loads - candidate.steps + (odd + 3 * pairs) * (2 if candidate.wide else 1)
+    if candidate.structure == "route4":
+        # Two halving steps are one, with three loads at once.
+        return candidate.loads + candidate.steps // 2
+    return candidate.loads + (candidate.steps if candidate.wide else 0)
 
 
 def _hash(devices: int, share: float) -> Part:

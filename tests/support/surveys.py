@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wardgate.compiler.lowering.survey import Candidate, Structure, Survey
+from wardgate.compiler.lowering.plan import Plan, plan_of
+from wardgate.compiler.lowering.survey import STRUCTURES, Candidate, Structure, Survey
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -77,3 +78,27 @@ def large() -> Survey:
         classes=1_000,
         constant=MIB,
     )
+
+
+FORMS = 4
+"""How many plans `covering` gives."""
+
+_FORMS: tuple[dict[Structure, tuple[str, int]], ...] = (
+    {"route4": ("trie", 0), "route6": ("search", 0), "reach": ("plain", 0), "judge": ("plain", 0)},
+    {"route4": ("search", 0), "route6": ("search", 3), "reach": ("paged", 0), "judge": ("paged", 0)},
+    {"route4": ("search", 7), "route6": ("search", 16), "reach": ("ranked", 0), "judge": ("plain", 0)},
+    {"route4": ("search", 16), "route6": ("search", 9), "reach": ("ranked", 0), "judge": ("paged", 0)},
+)
+
+
+def covering(survey: Survey, form: int) -> Plan:
+    """One of FORMS plans, which together have each variant of each structure. Tunnels have an index in one
+    and a hash in the next."""
+    found: dict[Structure, Candidate] = {}
+    for structure in STRUCTURES:
+        candidates = survey.of(structure)
+        if candidates:
+            variant, parameter = _FORMS[form].get(structure, ("hash" if form % 2 else "index", 0))
+            fitting = [one for one in candidates if one.variant == variant]
+            found[structure] = min(fitting, key=lambda one: abs(one.parameter - parameter))
+    return plan_of(found)
