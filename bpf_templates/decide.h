@@ -8,13 +8,16 @@ struct subject {
 	u32 direction;
 };
 
-INLINE void view_of(struct view *v, const struct tuple *t, u32 direction)
+COLD int view_of(struct view *v, const struct tuple *t, u32 direction)
 {
+	if (!v || !t)
+		return 0;
 	v->remote = direction == FROM_DEVICE ? t->destination : t->source;
 	v->device_port = direction == FROM_DEVICE ? t->source_port : t->destination_port;
 	v->remote_port = direction == FROM_DEVICE ? t->destination_port : t->source_port;
 	v->protocol = t->protocol;
 	v->kind = t->kind;
+	return 0;
 }
 
 /* The device that a packet comes from or goes to, and its user's policy class; 0: none that may anything. */
@@ -31,6 +34,15 @@ INLINE int subject_of(const struct packet *p, u32 direction, struct subject *s)
 	return s->class != NOBODY_CLASS;
 }
 
+#if MFA
+COLD u32 session_of(u32 slot, u32 direction)
+{
+	struct processor *cpu = this_cpu();
+
+	return cpu ? session(slot, direction, cpu) : REASON_NO_DEVICE;
+}
+
+#endif
 /* What one side of the policy says of a packet: PASS, or the reason against it.
  *
  * A packet that the side's own initiator sent is judged as it is. One that goes the other way passes
@@ -40,24 +52,19 @@ COLD u32 consider(struct outcome *o, const struct subject *s, const struct view 
 {
 	struct flow_words words;
 	struct processor *cpu = this_cpu();
-	u64 now = 0;
-	u32 row, service, reason;
-	u64 found;
+	u32 row, service, reason, by_flow;
+	u64 found, now;
 
 	if (!o || !s || !v || !cpu)
 		return REASON_NO_DEVICE;
+	now = clock(cpu);
 	o->bucket = o->rule = o->verdict = 0;
 	o->inbound = inbound;
 	flow_words_of(&words, v, inbound ? TO_DEVICE : FROM_DEVICE);
-	if (!initiates) {
-		if (v->kind & REPLIES_BY_FLOW) {
-			now = clock(cpu);
-			if (!flow_known(words.remote[0], words.remote[1], words.rest, s->slot, now))
-				return REASON_NO_FLOW;
-		} else if (!(v->kind & REPLIES_BY_POLICY)) {
-			return v->kind & UNKNOWN_PORTS ? REASON_FRAGMENT : REASON_NO_FLOW;
-		}
-	}
+	by_flow = v->kind & (initiates ? OPENS_FLOW : REPLIES_BY_FLOW);
+	if (!initiates && (by_flow ? !flow_known(words.remote[0], words.remote[1], words.rest, s->slot, now) :
+				     !(v->kind & REPLIES_BY_POLICY)))
+		return v->kind & UNKNOWN_PORTS ? REASON_FRAGMENT : REASON_NO_FLOW;
 	row = s->class;
 #if INBOUND
 	if (inbound)
@@ -68,23 +75,21 @@ COLD u32 consider(struct outcome *o, const struct subject *s, const struct view 
 		service = ANY_SERVICE;
 	found = look_up(v->remote.high, v->remote.low, s->version, row, service);
 	o->bucket = found >> 32;
-	if (!o->bucket)
-		return REASON_NO_BUCKET;
 	o->rule = (u32)found >> VERDICT_BITS;
 	o->verdict = found & VERDICT_MASK;
-	if (o->verdict == VERDICT_ALLOW)
-		reason = REASON_PASS;
+	if (!o->bucket)
+		return REASON_NO_BUCKET;
+	if (o->verdict == VERDICT_DENY)
+		return REASON_DENY_RULE;
+	reason = REASON_PASS;
 #if MFA
-	else if (o->verdict == VERDICT_MFA)
-		reason = session(s->slot, s->direction, cpu);
-#endif
-	else if (o->verdict == VERDICT_DENY)
-		reason = REASON_DENY_RULE;
+	if (o->verdict == VERDICT_MFA)
+		reason = session_of(s->slot, s->direction);
 	else
+#endif
+	if (o->verdict != VERDICT_ALLOW)
 		reason = v->kind & UNKNOWN_PORTS ? REASON_FRAGMENT : REASON_NO_RULE;
-	if (initiates && (v->kind & OPENS_FLOW))
-		now = clock(cpu);
-	if (reason == REASON_PASS && now)
+	if (reason == REASON_PASS && by_flow)
 		flow_keep(words.remote[0], words.remote[1], words.rest, s->slot, now);
 	return reason;
 }

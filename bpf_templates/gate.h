@@ -27,30 +27,7 @@ COLD int parse_xdp(struct xdp_md *context, struct slow_packet *slow)
 	return parse_slow(data, end, end - data, slow);
 }
 
-/* Decide a parsed packet, count it, and tell of a drop. Returns 1 if it may pass. */
-INLINE int decide(int status, struct slow_packet *slow, u32 direction)
-{
-	struct outcome o = {};
-	u32 reason = REASON_MALFORMED;
-
-	if (status == LINK_LOCAL)
-		return 1;
-	if (status == NO_RULES)
-		reason = direction == FROM_DEVICE ? REASON_NO_BUCKET : REASON_NO_FLOW;
-#if IP
-	if (status == PARSED) {
-		if (slow->packet.fragment == LATER_FRAGMENT)
-			fragment_complete(&slow->packet, direction);
-		reason = judge(&o, slow, direction);
-	}
-#endif
-	count_decision(&slow->packet, &o, direction, reason);
-	if (reason != REASON_PASS || config.trace)
-		send_event(&slow->packet, &o, direction, reason);
-	return reason == REASON_PASS;
-}
-
-COLD int slow_skb(struct __sk_buff *skb, u32 direction)
+INLINE int slow_skb(struct __sk_buff *skb, u32 direction)
 {
 	struct slow_packet slow = {};
 	int status = parse_skb(skb, &slow);
@@ -62,14 +39,14 @@ COLD int slow_skb(struct __sk_buff *skb, u32 direction)
 	}
 	if (is_tagged(skb))
 		status = MALFORMED;
-	return decide(status, &slow, direction);
+	return decide(&slow, status, direction);
 }
 
-COLD int slow_xdp(struct xdp_md *context)
+INLINE int slow_xdp(struct xdp_md *context)
 {
 	struct slow_packet slow = {};
 
-	return decide(parse_xdp(context, &slow), &slow, FROM_DEVICE);
+	return decide(&slow, parse_xdp(context, &slow), FROM_DEVICE);
 }
 
 #if IP

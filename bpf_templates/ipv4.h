@@ -16,7 +16,6 @@ struct ipv4_header {
 enum {
 	IPV4_MORE = 0x2000,
 	IPV4_OFFSET = 0x1fff,
-	IPV4_MAX_OPTIONS = 40,
 	MAX_OPTIONS = 10,
 	IPV4_OPTION_END = 0,
 	IPV4_OPTION_NOP = 1,
@@ -29,43 +28,97 @@ INLINE struct address mapped(u32 network_order)
 	return (struct address){ .high = 0, .low = MAPPED_IPV4 | from_network32(network_order) };
 }
 
-/* Whether IPv4 options between `option` and `last` are fit to pass. A source route is not: it names
- * destinations that the policy would not be asked about (RFC 7126 section 4.3). */
-INLINE int options_pass(const u8 *option, const u8 *end, u32 size)
+/* Step over the next option of a header of `size` bytes. `bytes` are its first two; of an option in the last
+ * byte of the header, the one before and itself. A source route does not pass: it names destinations that the
+ * policy would not be asked about (RFC 7126 section 4.3). */
+COLD int take_option(struct slow_packet *slow, u32 size, u32 bytes)
 {
-	u32 offset = 0;
-	u32 step;
+	u32 rest, kind, step;
 
-#pragma clang loop unroll(disable)
-	for (u32 i = 0; i < MAX_OPTIONS; i++) {
-		const u8 *at = option + offset;
-
-		if (offset >= size)
-			return 1;
-		if (at + 1 > end)
-			return 0;
-		if (at[0] == IPV4_OPTION_END)
-			return 1;
+	if (!slow)
+		return MALFORMED;
+	rest = size - slow->offset;
+	if (rest == 1)
+		bytes >>= 8;
+	kind = bytes & 255;
+	step = bytes >> 8;
+	if (kind == IPV4_OPTION_NOP)
 		step = 1;
-		if (at[0] != IPV4_OPTION_NOP) {
-			if (at + 2 > end || at[0] == IPV4_OPTION_LOOSE_ROUTE || at[0] == IPV4_OPTION_STRICT_ROUTE)
-				return 0;
-			step = at[1];
-			if (step < 2 || step > IPV4_MAX_OPTIONS)
-				return 0;
-		}
-		offset += step;
-		if (offset > size)
-			return 0;
-	}
-	return offset == size;
+	else if (kind == IPV4_OPTION_END)
+		step = rest;
+	else if (kind == IPV4_OPTION_LOOSE_ROUTE || kind == IPV4_OPTION_STRICT_ROUTE || step < 2)
+		return MALFORMED;
+	if (step > rest)
+		return MALFORMED;
+	slow->offset += step;
+	return step == rest ? PARSED : UNFINISHED;
 }
 
-/* The packet inside an ICMP error. */
-INLINE int parse_inner4(const struct cursor *c, u32 offset, struct tuple *t)
+/* Step over the options of a header of `size` bytes. */
+INLINE int parse_options(const struct cursor *c, struct slow_packet *slow, u32 size)
+{
+	int status = size > sizeof(struct ipv4_header) ? UNFINISHED : PARSED;
+	u32 offset;
+	u8 *at;
+
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < MAX_OPTIONS && status == UNFINISHED; i++) {
+		offset = position(slow);
+		/* One less if it is the last byte, since the packet may end there. Without a branch, since each
+		 * would be followed in each round. */
+		at = c->data + bounded(offset - (opaque(size - offset - 2) >> 31));
+		if (at + 2 > c->end)
+			return SHORT;
+		status = take_option(slow, size, at[0] | at[1] << 8);
+	}
+	return status == UNFINISHED ? MALFORMED : status;
+}
+
+/* A header with anything that IPv4 allows. */
+INLINE int parse4(struct cursor *c, struct slow_packet *slow)
+{
+	int status;
+	u32 size, length, fragment;
+	u32 offset = position(slow);
+	struct packet *p = &slow->packet;
+	struct ipv4_header *ip;
+
+	status = HEADER(c, offset, sizeof(*ip), ip);
+	if (status != PARSED)
+		return status;
+	size = (ip->version_length & 15) * 4;
+	length = from_network16(ip->length);
+	if (size < sizeof(*ip) || length < size || length > c->total)
+		return MALFORMED;
+	c->total = length;
+	p->version = 4;
+	slow->icmp = PROTOCOL_ICMP;
+	p->length = length;
+	p->outer.source = mapped(ip->source);
+	p->outer.destination = mapped(ip->destination);
+	p->outer.protocol = ip->protocol;
+	fragment = from_network16(ip->fragment);
+	if (fragment & (IPV4_MORE | IPV4_OFFSET)) {
+		p->identification = ip->identification;
+		p->fragment = FIRST_FRAGMENT;
+		fragment = (fragment & IPV4_OFFSET) * 8;
+		if (fragment) {
+			p->fragment = LATER_FRAGMENT;
+			if (rewrites_header(p->outer.protocol, fragment))
+				return MALFORMED;
+		}
+	}
+	slow->offset = sizeof(*ip);
+	return parse_options(c, slow, size);
+}
+
+/* The header of the packet inside an ICMP error. */
+INLINE int parse_inner4(const struct cursor *c, struct slow_packet *slow)
 {
 	int status;
 	u32 size;
+	u32 offset = position(slow);
+	struct tuple *t = &slow->inner;
 	struct ipv4_header *ip;
 
 	status = HEADER(c, offset, sizeof(*ip), ip);
@@ -77,50 +130,6 @@ INLINE int parse_inner4(const struct cursor *c, u32 offset, struct tuple *t)
 	t->source = mapped(ip->source);
 	t->destination = mapped(ip->destination);
 	t->protocol = ip->protocol;
-	return parse_inner_transport(c, offset + size, 4, t);
-}
-
-/* A packet with anything that IPv4 allows. */
-INLINE int parse4(struct cursor *c, struct packet *p, struct tuple *inner)
-{
-	int status;
-	u32 size, length, fragment, offset;
-	struct ipv4_header *ip;
-
-	status = HEADER(c, 0, sizeof(*ip), ip);
-	if (status != PARSED)
-		return status;
-	size = (ip->version_length & 15) * 4;
-	length = from_network16(ip->length);
-	if (size < sizeof(*ip) || length < size || length > c->total)
-		return MALFORMED;
-	c->total = length;
-	p->version = 4;
-	p->length = length;
-	p->outer.source = mapped(ip->source);
-	p->outer.destination = mapped(ip->destination);
-	p->outer.protocol = ip->protocol;
-	if (size > sizeof(*ip)) {
-		status = HEADER(c, 0, size, ip);
-		if (status != PARSED)
-			return status;
-		if (!options_pass(c->data + sizeof(*ip), c->end, size - sizeof(*ip)))
-			return MALFORMED;
-	}
-	fragment = from_network16(ip->fragment);
-	if (fragment & (IPV4_MORE | IPV4_OFFSET)) {
-		p->identification = ip->identification;
-		p->fragment = FIRST_FRAGMENT;
-		offset = (fragment & IPV4_OFFSET) * 8;
-		if (offset) {
-			p->fragment = LATER_FRAGMENT;
-			return rewrites_header(p->outer.protocol, offset) ? MALFORMED : PARSED;
-		}
-	}
-	if (p->outer.protocol != PROTOCOL_ICMP)
-		return parse_transport(c, size, &p->outer);
-	status = parse_icmp(c, size, p);
-	if (status == PARSED && p->outer.kind == IS_ERROR)
-		status = inner_status(p, parse_inner4(c, size + sizeof(struct icmp_header), inner));
-	return status;
+	slow->offset = offset + size;
+	return PARSED;
 }

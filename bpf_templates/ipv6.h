@@ -50,67 +50,112 @@ INLINE int is_extension(u32 next)
 	return next == IPV6_HOP_BY_HOP || next == IPV6_ROUTING || next == IPV6_FRAGMENT || next == IPV6_DESTINATION;
 }
 
-/* Where a chain of extension headers ends. */
-struct chain {
-	u32 next;
-	u32 offset;
-	u32 fragment;
-	u32 identification;
-};
-
-/* Walk the extension headers that start at `chain`. */
-INLINE int walk_extensions(const struct cursor *c, struct chain *chain)
+/* Step over the next extension header, of the type in the packet's protocol, which becomes that of what
+ * follows. `header`: its first eight bytes. */
+COLD int take_extension(struct slow_packet *slow, u64 header)
 {
-	u32 next = chain->next;
-	u32 offset = sizeof(struct ipv6_header);
-	struct ipv6_extension *extension;
-	int status;
-	u32 at;
+	const struct ipv6_extension *extension = (const void *)&header;
+	const struct ipv6_fragment *fragment = (const void *)&header;
+	struct packet *p;
+	u32 at = 0;
+	u32 size = 8;
+
+	if (!slow)
+		return MALFORMED;
+	p = &slow->packet;
+	if (p->outer.protocol == IPV6_FRAGMENT) {
+		/* Twice fragmented: nothing sends that. */
+		if (p->fragment)
+			return MALFORMED;
+		at = from_network16(fragment->offset);
+		p->identification = fragment->identification;
+		/* An atomic fragment is a whole packet (RFC 6946). */
+		if (at & IPV6_MORE)
+			p->fragment = FIRST_FRAGMENT;
+		at &= IPV6_OFFSET;
+		if (at)
+			p->fragment = LATER_FRAGMENT;
+	} else {
+		/* The destination is not the last one while segments are left. */
+		if (p->outer.protocol == IPV6_ROUTING && extension->segments_left)
+			return MALFORMED;
+		size += extension->length * 8;
+	}
+	p->outer.protocol = extension->next;
+	if (at)
+		return rewrites_header(extension->next, at) ? MALFORMED : PARSED;
+	slow->offset += size;
+	if (slow->offset > sizeof(struct ipv6_header) + MAX_EXTENSION_BYTES)
+		return MALFORMED;
+	return is_extension(extension->next) ? UNFINISHED : PARSED;
+}
+
+/* Step over the extension headers. */
+INLINE int parse_extensions(const struct cursor *c, struct slow_packet *slow)
+{
+	int status = is_extension(slow->packet.outer.protocol) ? UNFINISHED : PARSED;
+	u32 offset;
+	u64 *extension;
 
 #pragma clang loop unroll(disable)
-	for (u32 i = 0; i < MAX_EXTENSIONS && is_extension(next); i++) {
+	for (u32 i = 0; i < MAX_EXTENSIONS && status == UNFINISHED; i++) {
+		offset = position(slow);
 		status = HEADER(c, offset, sizeof(*extension), extension);
 		if (status != PARSED)
 			return status;
-		if (next == IPV6_FRAGMENT) {
-			struct ipv6_fragment *fragment = (void *)extension;
-
-			/* Twice fragmented: nothing sends that. */
-			if (chain->fragment)
-				return MALFORMED;
-			at = from_network16(fragment->offset);
-			next = fragment->next;
-			offset += sizeof(*fragment);
-			chain->identification = fragment->identification;
-			if (at & IPV6_OFFSET) {
-				chain->fragment = LATER_FRAGMENT;
-				chain->next = next;
-				return rewrites_header(next, at & IPV6_OFFSET) ? MALFORMED : PARSED;
-			}
-			/* An atomic fragment is a whole packet (RFC 6946). */
-			if (at & IPV6_MORE)
-				chain->fragment = FIRST_FRAGMENT;
-		} else {
-			/* The destination is not the last one while segments are left. */
-			if (next == IPV6_ROUTING && extension->segments_left)
-				return MALFORMED;
-			next = extension->next;
-			offset += (extension->length + 1) * 8;
-		}
-		if (offset > sizeof(struct ipv6_header) + MAX_EXTENSION_BYTES)
-			return MALFORMED;
+		status = take_extension(slow, *extension);
 	}
-	if (is_extension(next))
-		return MALFORMED;
-	chain->next = next;
-	chain->offset = offset;
-	return PARSED;
+	return status == UNFINISHED ? MALFORMED : status;
 }
 
-/* The packet inside an ICMPv6 error. */
-INLINE int parse_inner6(const struct cursor *c, u32 offset, struct tuple *t)
+/* Neighbour discovery (RFC 4861 section 7.1): the hop limit shows that it comes from this link. */
+INLINE int is_neighbour_discovery(const struct ipv6_header *ip, const struct icmp_header *icmp)
+{
+	return ip->hop_limit == 255 && icmp->code == 0 &&
+	       (icmp->type == NEIGHBOUR_SOLICITATION || icmp->type == NEIGHBOUR_ADVERTISEMENT);
+}
+
+/* A header with anything that IPv6 allows. */
+INLINE int parse6(struct cursor *c, struct slow_packet *slow)
 {
 	int status;
+	u32 length;
+	u32 offset = position(slow);
+	struct packet *p = &slow->packet;
+	struct ipv6_header *ip;
+	struct icmp_header *icmp;
+
+	status = HEADER(c, offset, sizeof(*ip), ip);
+	if (status != PARSED)
+		return status;
+	length = sizeof(*ip) + from_network16(ip->length);
+	if (length > c->total)
+		return MALFORMED;
+	c->total = length;
+	p->version = 6;
+	slow->icmp = PROTOCOL_ICMPV6;
+	p->length = length;
+	p->outer.source = wide(ip->source);
+	p->outer.destination = wide(ip->destination);
+	slow->offset = sizeof(*ip);
+	if (config.link_header && ip->next == PROTOCOL_ICMPV6) {
+		offset = position(slow);
+		status = HEADER(c, offset, sizeof(*icmp), icmp);
+		if (status != PARSED)
+			return status;
+		if (is_neighbour_discovery(ip, icmp))
+			return LINK_LOCAL;
+	}
+	p->outer.protocol = ip->next;
+	return parse_extensions(c, slow);
+}
+
+/* The header of the packet inside an ICMPv6 error. */
+INLINE int parse_inner6(const struct cursor *c, struct slow_packet *slow)
+{
+	int status;
+	u32 offset = position(slow);
+	struct tuple *t = &slow->inner;
 	struct ipv6_header *ip;
 	struct ipv6_fragment *fragment;
 
@@ -132,58 +177,6 @@ INLINE int parse_inner6(const struct cursor *c, u32 offset, struct tuple *t)
 		t->protocol = fragment->next;
 		offset += sizeof(*fragment);
 	}
-	return parse_inner_transport(c, offset, 6, t);
-}
-
-/* Neighbour discovery (RFC 4861 section 7.1): the hop limit shows that it comes from this link. */
-INLINE int is_neighbour_discovery(const struct ipv6_header *ip, const struct icmp_header *icmp)
-{
-	return ip->hop_limit == 255 && icmp->code == 0 &&
-	       (icmp->type == NEIGHBOUR_SOLICITATION || icmp->type == NEIGHBOUR_ADVERTISEMENT);
-}
-
-/* A packet with anything that IPv6 allows. */
-INLINE int parse6(struct cursor *c, struct packet *p, struct tuple *inner)
-{
-	int status;
-	u32 length;
-	struct chain chain = { .offset = sizeof(struct ipv6_header) };
-	struct ipv6_header *ip;
-	struct icmp_header *icmp;
-
-	status = HEADER(c, 0, sizeof(*ip), ip);
-	if (status != PARSED)
-		return status;
-	length = sizeof(*ip) + from_network16(ip->length);
-	if (length > c->total)
-		return MALFORMED;
-	c->total = length;
-	p->version = 6;
-	p->length = length;
-	p->outer.source = wide(ip->source);
-	p->outer.destination = wide(ip->destination);
-	chain.next = ip->next;
-	if (is_extension(ip->next)) {
-		status = walk_extensions(c, &chain);
-		if (status != PARSED)
-			return status;
-	}
-	p->outer.protocol = chain.next;
-	p->fragment = chain.fragment;
-	p->identification = chain.identification;
-	if (chain.fragment == LATER_FRAGMENT)
-		return PARSED;
-	if (chain.next != PROTOCOL_ICMPV6)
-		return parse_transport(c, chain.offset, &p->outer);
-	if (config.link_header && ip->next == PROTOCOL_ICMPV6) {
-		status = HEADER(c, sizeof(*ip), sizeof(*icmp), icmp);
-		if (status != PARSED)
-			return status;
-		if (is_neighbour_discovery(ip, icmp))
-			return LINK_LOCAL;
-	}
-	status = parse_icmp(c, chain.offset, p);
-	if (status == PARSED && p->outer.kind == IS_ERROR)
-		status = inner_status(p, parse_inner6(c, chain.offset + sizeof(*icmp), inner));
-	return status;
+	slow->offset = offset;
+	return PARSED;
 }

@@ -34,6 +34,7 @@ struct tuple {
 	u16 source_port;
 	u16 destination_port;
 	u32 kind;
+	u32 icmp_type;
 };
 
 enum { WHOLE, FIRST_FRAGMENT, LATER_FRAGMENT };
@@ -44,13 +45,14 @@ struct packet {
 	u32 fragment;
 	u32 identification;
 	u32 length;
-	u32 icmp_type;
 };
 
 /* A packet, and the one inside an ICMP error, on the slow path: in memory. */
 struct slow_packet {
 	struct packet packet;
 	struct tuple inner;
+	u32 offset;	/* of the header that is next, from the IP header on */
+	u32 icmp;	/* the protocol that ICMP is, in the packet's version of IP */
 };
 
 /* An address as maps have it: 16 bytes in network order. */
@@ -67,6 +69,7 @@ enum parsed {
 	PARSED = 0,
 	MALFORMED,	/* not what it says it is */
 	SHORT,		/* goes on outside the linear part of the buffer */
+	UNFINISHED,	/* there is another option or extension header */
 	LINK_LOCAL,	/* ARP or neighbour discovery on Ethernet, without which there is no link */
 	NO_RULES,	/* of an IP version that the policy has no rules for */
 };
@@ -78,6 +81,13 @@ struct cursor {
 	u32 total;
 };
 
+/* Whether the packet ends before `offset`. By the sign of the difference: once the two are compared, the
+ * verifier that must know the offset keeps paths apart by the length too. */
+INLINE int is_behind(const struct cursor *c, u32 offset)
+{
+	return (s32)(c->total - offset) < 0;
+}
+
 /* Point `pointer` to the `size` bytes at `offset`: PARSED, or why they cannot be had. Not by returning
  * NULL: the compiler would compare with it the low half of the address alone, since the kernel declares
  * `data` as a 32-bit field. */
@@ -86,6 +96,29 @@ struct cursor {
 		u8 *at_ = (c)->data + (offset);						\
 											\
 		(pointer) = (void *)at_;						\
-		(offset) + (size) > (c)->total ? MALFORMED :				\
+		is_behind(c, (offset) + (size)) ? MALFORMED :				\
 		at_ + (size) > (c)->end ? SHORT : PARSED;				\
 	})
+
+/* Headers begin before this offset: IP, extensions, ICMP and the IP header of the packet inside are shorter. */
+enum { OFFSETS = 512 };
+
+/* A value of which the compiler knows nothing. */
+INLINE u32 opaque(u32 value)
+{
+	asm volatile("" : "+r"(value));
+	return value;
+}
+
+/* `offset`, in bounds that are the same wherever the verifier comes from. */
+INLINE u32 bounded(u32 offset)
+{
+	return opaque(offset) & (OFFSETS - 1);
+}
+
+/* Where the next header is. From memory, of which the verifier knows nothing: ways that led here are one to
+ * it from now on. */
+INLINE u32 position(const struct slow_packet *slow)
+{
+	return bounded(READ_ONCE(slow->offset));
+}

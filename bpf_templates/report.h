@@ -75,7 +75,7 @@ COLD int send_event(const struct packet *p, const struct outcome *o, u32 directi
 	event.verdict = o->verdict;
 	event.version = p->version;
 	event.inbound = o->inbound;
-	event.icmp_type = p->icmp_type;
+	event.icmp_type = p->outer.icmp_type;
 	bpf_ringbuf_output(&events, &event, sizeof(event), 0);
 	return 1;
 }

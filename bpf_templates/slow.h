@@ -1,94 +1,114 @@
 /* The slow path: whatever the fast one has not let pass, from the beginning. It alone drops. */
 
-/* An ICMP error passes if the packet that it is about passed, the other way, and belongs to this device. */
-INLINE u32 consider_inner(struct outcome *o, const struct subject *s, const struct address *own,
-			  const struct tuple *inner)
+#if IP
+INLINE u32 other_way(u32 direction)
 {
-	u32 back = s->direction == FROM_DEVICE ? TO_DEVICE : FROM_DEVICE;
-	const struct address *end = s->direction == FROM_DEVICE ? &inner->destination : &inner->source;
-	struct view v;
-	u32 reason;
-#if INBOUND
-	struct outcome other = { .slot = s->slot };
-#endif
+	return FROM_DEVICE + TO_DEVICE - direction;
+}
 
-	if (own->high != end->high || own->low != end->low)
+/* Whether the packet inside an ICMP error went to the device that the error comes from, or came from the one
+ * that the error goes to. */
+INLINE int is_about_own(const struct slow_packet *slow, u32 direction)
+{
+	const struct address *own = direction == FROM_DEVICE ? &slow->packet.outer.source :
+							       &slow->packet.outer.destination;
+	const struct address *inner = direction == FROM_DEVICE ? &slow->inner.destination : &slow->inner.source;
+
+	return own->high == inner->high && own->low == inner->low;
+}
+
+/* PASS, or the reason against a packet: as a new one (`initiates`), by the policy of the side that it comes
+ * from; or as a reply, by that of the other side. */
+COLD u32 admit(struct outcome *o, const struct subject *s, const struct slow_packet *slow, u32 initiates)
+{
+	struct view v = {};
+	u32 opener;
+
+	if (!o || !s || !slow)
+		return REASON_NO_DEVICE;
+	if (initiates || !(slow->packet.outer.kind & IS_ERROR)) {
+		view_of(&v, &slow->packet.outer, s->direction);
+		opener = READ_ONCE(s->direction);
+		if (!initiates)
+			opener = other_way(opener);
+		return consider(o, s, &v, opener == TO_DEVICE, initiates);
+	}
+	/* An ICMP error passes if the packet that it is about passed, the other way, and belongs to this device. */
+	if (!is_about_own(slow, s->direction))
 		return REASON_NO_FLOW;
-	view_of(&v, inner, back);
-	reason = consider(o, s, &v, 0, 0);
+	view_of(&v, &slow->inner, other_way(s->direction));
 #if INBOUND
-	if (reason != REASON_PASS && consider(&other, s, &v, 1, 0) == REASON_PASS) {
-		*o = other;
+	if (consider(o, s, &v, 1, 0) == REASON_PASS)
 		return REASON_PASS;
-	}
 #endif
-	return reason;
+	return consider(o, s, &v, 0, 0);
 }
 
-/* A packet from a device: by its user's policy, else as an answer to what came in. */
-INLINE u32 judge_from_device(struct outcome *o, const struct subject *s, const struct slow_packet *slow)
-{
-	struct outcome answer = { .slot = s->slot };
-	struct view v;
-	u32 reason;
-	u32 answers = REASON_NO_FLOW;
-
-	view_of(&v, &slow->packet.outer, FROM_DEVICE);
-	reason = consider(o, s, &v, 0, 1);
-	if (reason == REASON_PASS)
-		return REASON_PASS;
-	if (slow->packet.outer.kind & IS_ERROR)
-		answers = consider_inner(&answer, s, &slow->packet.outer.source, &slow->inner);
-#if INBOUND
-	else
-		answers = consider(&answer, s, &v, 1, 0);
-#endif
-	if (answers != REASON_PASS)
-		return reason;
-	*o = answer;
-	return REASON_PASS;
-}
-
-/* A packet to a device: as a reply to what it sent, else by the inbound policy. */
-INLINE u32 judge_to_device(struct outcome *o, const struct subject *s, const struct slow_packet *slow)
-{
-#if INBOUND
-	struct outcome opening = { .slot = s->slot };
-	u32 opens;
-#endif
-	struct view v;
-	u32 reason;
-
-	view_of(&v, &slow->packet.outer, TO_DEVICE);
-	if (slow->packet.outer.kind & IS_ERROR)
-		reason = consider_inner(o, s, &slow->packet.outer.destination, &slow->inner);
-	else
-		reason = consider(o, s, &v, 0, 0);
-#if INBOUND
-	if (reason == REASON_PASS)
-		return REASON_PASS;
-	opens = consider(&opening, s, &v, 1, 1);
-	/* Where the inbound policy has a bucket, that is the reason; where it has none, the reply's is. */
-	if (opening.bucket || reason == REASON_NO_FLOW) {
-		*o = opening;
-		reason = opens == REASON_NO_BUCKET ? REASON_NO_FLOW : opens;
-	}
-#endif
-	return reason;
-}
-
+/* A packet from a device is judged by its user's policy, else as a reply to what came in; one to a device
+ * as a reply to what it sent, else by the inbound policy. */
 INLINE u32 judge(struct outcome *o, const struct slow_packet *slow, u32 direction)
 {
+	struct outcome second = {};
 	struct subject s;
+	u32 reason, other;
+	int known = subject_of(&slow->packet, direction, &s);
+
+	o->slot = second.slot = s.slot;
+	if (!known)
+		return REASON_NO_DEVICE;
+	reason = admit(o, &s, slow, direction == FROM_DEVICE);
+	if (reason == REASON_PASS)
+		return REASON_PASS;
+#if INBOUND
+#else
+	if (direction == TO_DEVICE || !(slow->packet.outer.kind & IS_ERROR))
+		return reason;
+#endif
+	other = admit(&second, &s, slow, direction == TO_DEVICE);
+	/* Where the inbound policy has a bucket, that is the reason; where it has none, the reply's is. */
+	if (other == REASON_PASS || (direction == TO_DEVICE && (second.bucket || reason == REASON_NO_FLOW))) {
+		*o = second;
+		reason = other == REASON_NO_BUCKET ? REASON_NO_FLOW : other;
+	}
+	return reason;
+}
+#endif
+
+/* PASS, or the reason against a packet whose parsing came to `status`. Apart from its caller, so that the
+ * verifier follows what that does with the reason once, and not for each. */
+COLD u32 reason_of(struct outcome *o, struct slow_packet *slow, int status, u32 direction)
+{
 	u32 reason;
 
-	if (!subject_of(&slow->packet, direction, &s)) {
-		o->slot = s.slot;
-		return REASON_NO_DEVICE;
-	}
-	o->slot = s.slot;
-	reason = direction == FROM_DEVICE ? judge_from_device(o, &s, slow) : judge_to_device(o, &s, slow);
+	if (!o || !slow)
+		return REASON_MALFORMED;
+	if (status == NO_RULES)
+		return direction == FROM_DEVICE ? REASON_NO_BUCKET : REASON_NO_FLOW;
+	if (status != PARSED)
+		return REASON_MALFORMED;
+#if IP
+	if (slow->packet.fragment == LATER_FRAGMENT)
+		fragment_complete(&slow->packet, direction);
+	reason = judge(o, slow, direction);
 	if (reason == REASON_PASS && slow->packet.fragment == FIRST_FRAGMENT)
 		fragment_passed(&slow->packet, direction);
 	return reason;
+#else
+	return REASON_MALFORMED;
+#endif
+}
+
+/* Decide a parsed packet, count it, and tell of a drop. Returns 1 if it may pass. */
+INLINE int decide(struct slow_packet *slow, int status, u32 direction)
+{
+	struct outcome o = {};
+	u32 reason;
+
+	if (status == LINK_LOCAL)
+		return 1;
+	reason = reason_of(&o, slow, status, direction);
+	count_decision(&slow->packet, &o, direction, reason);
+	if (reason != REASON_PASS || config.trace)
+		send_event(&slow->packet, &o, direction, reason);
+	return reason == REASON_PASS;
 }

@@ -24,8 +24,8 @@ C_NAME = "gate.c"
 _TYPES = "types.h"
 _TEMPLATES = (
     ("packet.h", None),
-    ("transport.h", None),
     ("icmp.h", "IP"),
+    ("transport.h", None),
     ("ipv4.h", "V4"),
     ("ipv6.h", "V6"),
     ("parse.h", None),
@@ -37,7 +37,7 @@ _TEMPLATES = (
     ("report.h", None),
     ("decide.h", "IP"),
     ("fast.h", "IP"),
-    ("slow.h", "IP"),
+    ("slow.h", None),
     ("gate.h", None),
 )
 """In the order of use, each with the feature without which it is left out."""
