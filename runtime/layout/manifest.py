@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-from wardgate.runtime.layout import typed_json
+from wardgate.runtime.layout import json_text, typed_json
 
 FORMAT_VERSION = 2
 
@@ -209,8 +208,7 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Canonical bytes: sorted keys, no spaces, UTF-8."""
-        text = json.dumps(self, default=_as_object, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return text.encode()
+        return json_text.write(self).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Manifest:
@@ -245,10 +243,3 @@ class Manifest:
         for user, number in {**self.subjects, "*": self.default_class}.items():
             if not 1 <= number < self.classes:
                 raise ManifestError(f"manifest.subjects: {user!r} has class {number} of {self.classes}")
-
-
-def _as_object(value: Any) -> dict[str, Any]:
-    """A part of a manifest as JSON has it (dataclasses.asdict copies each string and number as well)."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    return {field.name: getattr(value, field.name) for field in fields(value)}
