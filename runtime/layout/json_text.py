@@ -20,7 +20,8 @@ _Writer = Callable[[Sequence[Any]], list[str]]
 
 def write(value: Any) -> str:
     """The JSON text of a dataclass whose annotations are those that typed_json knows."""
-    (text,) = _writer(type(value))((value,))
+    kind: Any = type(value)
+    (text,) = _writer(kind)((value,))
     return text
 
 
