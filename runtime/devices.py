@@ -28,7 +28,7 @@ from wardgate.runtime.addresses import (
 from wardgate.runtime.codec import RecordValue, record_codec
 from wardgate.runtime.layout.codes import DEVICE_LOCKED, FREE_SLOT
 from wardgate.runtime.layout.maps import FLOWS, LIMITS
-from wardgate.runtime.layout.records import DEVICE, FLOW_KEY, FLOWS_A_DEVICE
+from wardgate.runtime.layout.records import DEVICE
 from wardgate.runtime.owners import Owners, owner_word, slot_of_owner, subject_of_owner
 from wardgate.runtime.shared import SharedMaps
 from wardgate.runtime.subjects import Subjects, check_user
@@ -39,8 +39,6 @@ _RECORD: Final = record_codec(DEVICE)
 _MEMBARRIER: Final = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "loongarch64": 283, "s390x": 356}
 _MEMBARRIER_GLOBAL: Final = 1
 _LONGEST_RUN: Final = 0.1
-_READS_A_DELETE: Final = 4
-"""Entries of a map that are read in batches in the time that it takes to delete one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,11 +248,6 @@ class DeviceTable:
 
     def _forget_flows(self, slots: Collection[int]) -> None:
         flows = self.shared.raw(FLOWS.name)
-        if len(slots) * FLOWS_A_DEVICE < flows.info.max_entries // _READS_A_DELETE:
-            for slot in slots:
-                for place in range(FLOWS_A_DEVICE):
-                    flows.delete(FLOW_KEY.pack({"slot": slot, "place": place}))
-            return
         marks = {slot.to_bytes(4, "little") for slot in slots}
         for key in [key for key, _ in flows.items() if key[:4] in marks]:
             flows.delete(key)

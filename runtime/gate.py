@@ -308,7 +308,7 @@ class Gate:
             table.set_classes(tables[-1:])
 
     def _repair(self, state: State, shared: SharedMaps) -> None:
-        """Finish what a crash left half done of devices and classes."""
+        """Bring devices and classes to one mind, whatever a crash left."""
         with self._opened(state, shared) as (table, tables), self._pins.changing():
             table.repair(tables)
 
@@ -340,6 +340,7 @@ class Gate:
     def _reading(self) -> Iterator[DeviceTable]:
         """The devices, with the lock held. All generations know the same, so one is asked."""
         with self._pins.lock(), SharedMaps.open(self._pins) as shared, ExitStack() as stack:
+            self._mend(shared)
             whole = [one for one in generations(self._pins) if not one.mark]
             spaces = [stack.enter_context(OpenIndexes(one)).indexes for one in whole[-1:]]
             yield self._table(shared, spaces)
@@ -348,10 +349,13 @@ class Gate:
     def _writing(self) -> Iterator[tuple[State, SharedMaps]]:
         """State and shared maps, with the lock held, after what a crash left is mended."""
         with self._pins.lock(), SharedMaps.open(self._pins) as shared:
-            state = recover(self._pins, self._read())
-            if self._pins.unfinished.is_dir():
-                self._repair(state, shared)
-            yield state, shared
+            self._mend(shared)
+            yield recover(self._pins, self._read()), shared
+
+    def _mend(self, shared: SharedMaps) -> None:
+        """Finish what a writer that was killed left undone of devices and classes."""
+        if self._pins.unfinished.is_dir():
+            self._repair(recover(self._pins, self._read()), shared)
 
     @contextmanager
     def _opened(

@@ -9,7 +9,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
+from typing import Any
 
 import pytest
 from wardgate.runtime import netlink
@@ -18,17 +20,20 @@ from wardgate.runtime.devices import DeviceSpec
 from wardgate.runtime.elf import read_artefact
 from wardgate.runtime.gate import Gate
 from wardgate.runtime.generation import generations
-from wardgate.runtime.maps import MapView
 from wardgate.runtime.pins import GatePins
 from wardgate.runtime.sessions import SessionState
+from wardgate.runtime.state import StateError
 from wardgate.runtime.status import GateStatus
 from wardgate.runtime.syscall import Cmd, raw_bpf
+from wardgate.runtime.views import MapView
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("ip")]
 
 OPEN, SESSION, CLOSED = 1, 2, 3
 ALICE = DeviceSpec.of("alice", "10.77.0.2")
-CAROL = DeviceSpec.of("carol", "10.77.0.4")
+BOB = DeviceSpec.of("bob", "10.77.0.3", "fd77::3")
+CAROL = DeviceSpec.of("carol", "10.77.0.4", "fd77::4")
+DORA = DeviceSpec.of("dora", "10.77.0.5", "fd77::5")
 BRIEFLY = 0.02
 """Too short to tell a drop from a delay on a busy machine, but these are looked at very often."""
 RUNGS = [[Rung.TCX], [Rung.CLSACT]]
@@ -55,16 +60,27 @@ def killed_before(number: int, work: Callable[[], object]) -> bool:
     if child == 0:
         seen = -1
 
-        def watch(frame: FrameType, event: str, argument: object) -> None:
+        def count() -> None:
             nonlocal seen
+            seen += 1
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def watch(frame: FrameType, event: str, argument: object) -> None:
             if (event == "call" and is_change(frame)) or (event == "c_call" and argument in FOLDER_CHANGES):
-                seen += 1
-                if seen == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                count()
+
+        def watch_lines(frame: FrameType, event: str, _argument: object) -> Any:
+            if frame.f_code is not MapView.store_each.__code__:
+                return None
+            if event == "line" and frame.f_lineno == STORE_LINE:
+                count()
+            return watch_lines
 
         status = 1
         try:
             sys.setprofile(watch)
+            sys.settrace(watch_lines)
             work()
             status = 0
         finally:
@@ -95,6 +111,8 @@ FOLDER_CHANGES = (os.mkdir, os.rename, os.unlink, os.rmdir)
 BPF_CHANGES = {
     Cmd.OBJ_PIN, Cmd.LINK_CREATE, Cmd.LINK_UPDATE, Cmd.LINK_DETACH, Cmd.MAP_UPDATE_ELEM, Cmd.MAP_DELETE_ELEM,
 }  # fmt: skip
+STORE_LINE = max(line for _, _, line in MapView.store_each.__code__.co_lines() if line)
+"""The last line, which stores, once for each value."""
 READING = {netlink._GETLINK, netlink._GETQDISC, netlink._GETTFILTER}
 
 
@@ -108,20 +126,29 @@ def is_change(frame: FrameType) -> bool:
 
 @pytest.mark.parametrize(
     ("operation", "rungs"),
-    [("swap", RUNGS[0]), ("swap", RUNGS[1]), ("rollback", RUNGS[0]), ("set_devices", None), ("adopt", None)],
+    [
+        ("swap", RUNGS[0]),
+        ("swap", RUNGS[1]),
+        ("swap to another index", None),
+        ("rollback", RUNGS[0]),
+        ("set_devices", None),
+        ("adopt", None),
+    ],
 )
 def test_a_gate_whose_writer_is_killed_before_any_change_is_whole(
     net, gate_name, build, rungs, operation
 ) -> None:
     # Both policies let alice pass and nobody else, so what is enforced is the same throughout.
     policies = [read_artefact(build(OPEN, digest=name)) for name in ("one", "two")]
+    unindexed = read_artefact(build(OPEN, index=None, digest="one"))
     with net.at_gateway():
         gate = Gate.create_or_adopt(policies[0], device=net.device, name=gate_name, rungs=rungs)
         gate.set_devices([ALICE])
         gate.sessions.grant(net.CLIENT, 3600)
         gate.swap(policies[1])
-        operations = {
+        operations: dict[str, Callable[[], object]] = {
             "swap": lambda: gate.swap(policies[0]),
+            "swap to another index": lambda: gate.swap(unindexed),
             "rollback": gate.rollback,
             "set_devices": lambda: gate.set_devices([ALICE, CAROL]),
             "adopt": lambda: Gate.create_or_adopt(policies[0], device=net.device, name=gate_name),
@@ -135,7 +162,62 @@ def test_a_gate_whose_writer_is_killed_before_any_change_is_whole(
             if operation == "adopt" and status.digest == "one":
                 gate.swap(policies[1])
             number += 1
-        assert number > 2
+        assert number >= 2
+
+
+def test_a_reassignment_killed_before_any_change_is_finished_or_never_was(net, gate_name, build) -> None:
+    with net.at_gateway():
+        gate = Gate.create_or_adopt(build(OPEN, CLOSED), device=net.device, name=gate_name)
+        gate.set_devices([ALICE])
+        manifests = [replace(gate.manifest(), subjects={"alice": 1 + n}, digest=str(n)) for n in range(2)]
+        gate.reassign(manifests[1])
+        number, finished = 0, 0
+        while finished < 2:
+            wanted = manifests[number % 2]
+            if killed_before(number // 2, lambda wanted=wanted: gate.reassign(wanted)):
+                # The next writer, whatever it is for, leaves manifest and programs of one mind.
+                with pytest.raises(StateError, match="no previous"):
+                    gate.rollback()
+            else:
+                finished += 1
+                assert gate.manifest() == wanted
+            assert gate.manifest() in manifests
+            assert gate.status().digest == gate.manifest().digest
+            assert net.from_device() == (gate.manifest().class_of("alice") == 1), f"change {number // 2}"
+            number += 1
+        assert number > 10
+
+
+def test_a_change_of_devices_killed_before_any_store_leaves_generations_alike(net, gate_name, build) -> None:
+    """Generations that look addresses up in different places, of which one has the wrong devices if what
+    a killed writer left is not told to all."""
+    policies = [read_artefact(build(OPEN, index=index)) for index in (("10.77.0.0", 4), None)]
+    devices = [ALICE, BOB, CAROL, DORA]
+    with net.at_gateway():
+        gate = Gate.create_or_adopt(policies[0], device=net.device, name=gate_name)
+        gate.set_devices(devices[:2])
+        gate.swap(policies[1])
+        number = 0
+        while True:
+            changed = devices[2:] if number % 2 else devices[1:3]
+            ended = not killed_before(number // 2, lambda wanted=changed: gate.set_devices(wanted))
+            before = passing(net), users(gate)
+            gate.rollback()
+            # Each user's device is known in both generations or in neither.
+            assert (passing(net), users(gate)) == before, f"change {number}"
+            gate.set_devices(devices[:2])
+            if ended and number % 2:
+                break
+            number += 1
+        assert number > 20
+
+
+def passing(net) -> list[bool]:
+    return [net.from_device(net.CLIENT, BRIEFLY), net.from_device(net.SECOND, BRIEFLY)]
+
+
+def users(gate: Gate) -> list[str]:
+    return [device.user for device in gate.devices.list()]
 
 
 @pytest.mark.parametrize("rungs", RUNGS)

@@ -168,19 +168,6 @@ def test_a_reused_slot_inherits_nothing(net, gate, gate_name) -> None:
         assert limits[slot] == {"next": 0, "suppressed": 0}
 
 
-def test_flows_of_many_devices_are_forgotten_together(gate, gate_name) -> None:
-    many = [DeviceSpec.of("alice", f"10.77.0.{number}") for number in range(10, 60)]
-    gate.set_devices([*many, BOB])
-    slots = [device.slot for device in gate.devices.list()]
-    stays = gate.devices.find("10.77.0.3").slot
-    with SharedMaps.open(GatePins(gate_name)) as shared:
-        flows = shared.typed("flows")
-        for slot in slots:
-            flows[{"slot": slot, "place": slot}] = {"last_seen": 1}
-        gate.set_devices([BOB])
-        assert [key.slot for key in flows] == [stays]
-
-
 def test_bad_devices_change_nothing(net, gate) -> None:
     gate.set_devices([ALICE])
     for specs, words in (
