@@ -1,17 +1,25 @@
 /* From an address and a service to a decision, by tables alone: no helper, no loop over rules. */
 
-/* Entry `at` of a table. Behind its end there is nothing: the function at hand returns 0, which is no
- * destination, no bucket, no decision. The barrier keeps LLVM from dropping the comparison where it knows
- * that it changes nothing, and from comparing another register than the one that indexes: the verifier
- * knows less, nothing of a byte-swapped number, nor, before Linux 6.10, of an OR of two unknown ones
+#define ENTRIES(table) (sizeof(table) / sizeof((table)[0]))
+
+/* End the function at hand with 0, which is no destination, no bucket, no decision, unless `at` is below
+ * `end`. The barrier keeps LLVM from dropping the comparison where it knows that it changes nothing, and
+ * from comparing another register than the one that indexes: the verifier knows less, nothing of a
+ * byte-swapped number, nor, before Linux 6.10, of an OR of two unknown ones
  * (is_safe_to_compute_dst_reg_range in kernel/bpf/verifier.c). */
+#define BOUND(at, end)								\
+	do {									\
+		asm("" : "+r"(at));						\
+		if ((at) >= (end))						\
+			return 0;						\
+	} while (0)
+
+/* Entry `at` of a table; behind its end there is nothing. */
 #define LOAD(table, at)								\
 	({									\
 		u64 at_ = (at);							\
 										\
-		asm("" : "+r"(at_));						\
-		if (at_ >= sizeof(table) / sizeof((table)[0]))			\
-			return 0;						\
+		BOUND(at_, ENTRIES(table));					\
 		(table)[at_];							\
 	})
 
@@ -42,22 +50,10 @@ INLINE u32 destination4(u64 address)
 #endif
 #if V4_SEARCH
 #if V4_STEPS
+/* 1 if an address has reached the boundary at `position`, which is in the table. */
 INLINE u64 reached4(u64 address, u64 position)
 {
 	return not_negative(address - t_route4_keys[position]);
-}
-
-/* How many of `count` boundaries, `stride` apart and in order, an address has reached. What takes time is to
- * wait for a boundary to be loaded, so three are loaded at once, and two halving steps become one. */
-INLINE u64 reached_of4(u64 address, u64 position, u64 stride, u64 count)
-{
-	asm("" : "+r"(position));
-	if (position >= sizeof(t_route4_keys) / sizeof(t_route4_keys[0]) - count * stride)
-		return 0;
-	if (count == 1)
-		return reached4(address, position + stride);
-	return reached4(address, position + stride) + reached4(address, position + 2 * stride) +
-	       reached4(address, position + 3 * stride);
 }
 #endif
 
@@ -69,11 +65,22 @@ INLINE u32 destination4(u64 address)
 	position = LOAD(t_route4_index, address >> (32 - ROUTE4_INDEX_BITS));
 #endif
 #if V4_STEPS
-	if (ROUTE4_STEPS & 1)
-		position += reached_of4(address, position, 1 << (ROUTE4_STEPS - 1), 1) << (ROUTE4_STEPS - 1);
+	if (ROUTE4_STEPS & 1) {
+		u64 step = 1 << (ROUTE4_STEPS - 1);
+
+		BOUND(position, ENTRIES(t_route4_keys) - step);
+		position += step * reached4(address, position + step);
+	}
+	/* What takes time is to wait for a boundary to be loaded, so three are loaded at once, and two halving
+	 * steps become one. */
 #pragma clang loop unroll(full)
-	for (u64 shift = ROUTE4_STEPS & ~1; shift; shift -= 2)
-		position += reached_of4(address, position, 1 << (shift - 2), 3) << (shift - 2);
+	for (u64 shift = ROUTE4_STEPS & ~1; shift; shift -= 2) {
+		u64 step = 1 << (shift - 2);
+
+		BOUND(position, ENTRIES(t_route4_keys) - 3 * step);
+		position += step * (reached4(address, position + step) + reached4(address, position + 2 * step) +
+				    reached4(address, position + 3 * step));
+	}
 #endif
 	return LOAD(t_route4_class, position);
 }
@@ -85,14 +92,14 @@ INLINE u64 less(u64 a, u64 b, u64 borrow)
 	return (~a & b) | (~(a ^ b) & (a - b - borrow));
 }
 
-/* 1 if an address has reached the boundary at `position`. */
+/* 1 if an address has reached the boundary at `position`, which is in the tables. */
 INLINE u64 reached6(u64 high, u64 low, u64 position)
 {
-	u64 boundary = LOAD(t_route6_high, position);
+	u64 boundary = t_route6_high[position];
 	u64 below = 0;
 #if V6_LOW
 
-	below = less(low, LOAD(t_route6_low, position), 0) >> 63;
+	below = less(low, t_route6_low[position], 0) >> 63;
 #endif
 #if V6_SHARED
 	/* Both begin with the same bit, so that their difference has its sign. */
@@ -121,8 +128,10 @@ INLINE u32 destination6(u64 high, u64 low)
 #endif
 #if V6_SEARCH
 #pragma clang loop unroll(full)
-	for (u64 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1)
+	for (u64 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1) {
+		BOUND(position, ENTRIES(t_route6_high) - step);
 		position += step * reached6(high, low, position + step);
+	}
 #endif
 	return LOAD(t_route6_class, position);
 }
