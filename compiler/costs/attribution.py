@@ -9,7 +9,7 @@ share stays when one of them goes, and is charged to none.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
@@ -18,11 +18,11 @@ from wardgate.compiler.lowering.classes import policy_classes
 from wardgate.compiler.lowering.survey import Candidate, Structure, Survey
 
 MOST_CULPRITS: Final = 5
+_MOST_TEXT: Final = 60
 
 Kind = Literal["rules of", "rule", "prefix"]
-T = TypeVar("T", bound=Hashable)
-_Pair = tuple[str, Prefix]
-"""A subject and a prefix that some rule of it names: about a bucket each."""
+Name = TypeVar("Name", bound=Hashable)
+Thing = TypeVar("Thing", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,80 +52,94 @@ def culprits(policy: Policy, survey: Survey, smallest: Mapping[Structure, Candid
 
     `smallest`: the candidates whose bytes, with those of the tables that all plans have, are charged.
     """
-    total = _Counts.of(policy.rules)
+    rules = policy.rules
+    charge = _Charge(rules, survey, smallest)
     lost_rows = _lost_rows(policy)
-    charge = _Charge(total, survey, smallest)
+    first: dict[str, Position] = {}
+    for rule in rules:
+        first.setdefault(rule.subject, rule.position)
 
-    def of_rules(kind: Kind, name: Callable[[Rule], str]) -> list[Culprit]:
-        found = []
-        for key, first, counts in _own(policy.rules, total, name):
-            rows = lost_rows.get(key, 0) if kind == "rules of" else 0
-            shown = key if kind == "rules of" else f"`{first.text}`"
-            prefixes, services = len(counts.prefixes), len(counts.services)
-            found.append(Culprit(kind, shown, first.position, charge(counts, rows), prefixes, services))
-        return found
-
+    by_subject = _Owners((rule.subject, rule) for rule in rules)
+    by_rule = _Owners((rule.id, rule) for rule in rules)
+    subjects = [
+        by_subject.culprit("rules of", subject, subject, position, charge, lost_rows.get(subject, 0))
+        for subject, position in first.items()
+    ]
+    of_rules = [
+        by_rule.culprit("rule", rule.id, f"`{_cut(rule.text)}`", rule.position, charge, 0) for rule in rules
+    ]
     largest: list[Culprit] = []
-    subjects = of_rules("rules of", lambda rule: rule.subject)
-    rules = of_rules("rule", lambda rule: str(rule.id))
-    for found in (subjects, rules, _prefixes(policy.rules, charge)):
+    for found in (subjects, of_rules, _prefixes(rules, charge)):
         found.sort(key=lambda one: (-one.bytes, one.position, one.name))
         largest += [one for one in found[:MOST_CULPRITS] if one.bytes]
     return tuple(largest)
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """What rules name, and how many of them name each."""
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
 
-    prefixes: Counter[Prefix]
-    services: Counter[ServiceForm]
-    pairs: Counter[_Pair]
 
-    @classmethod
-    def of(cls, rules: Iterable[Rule]) -> _Counts:
-        counts = cls(Counter(), Counter(), Counter())
-        for rule in rules:
-            counts.prefixes.update(set(rule.destinations))
-            counts.services.update(set(rule.services))
-            counts.pairs.update((rule.subject, prefix) for prefix in set(rule.destinations))
-        return counts
+class _Owners:
+    """How much of a policy each of some names has alone; rules come with their name."""
 
-    def only(self, total: _Counts) -> _Counts:
-        """What nothing else among `total` names."""
-        return _Counts(
-            _exclusive(self.prefixes, total.prefixes),
-            _exclusive(self.services, total.services),
-            _exclusive(self.pairs, total.pairs),
+    def __init__(self, named: Iterable[tuple[Hashable, Rule]]) -> None:
+        prefixes: list[tuple[Hashable, Prefix]] = []
+        services: list[tuple[Hashable, ServiceForm]] = []
+        pairs: list[tuple[Hashable, tuple[str, Prefix]]] = []
+        for name, rule in named:
+            prefixes += [(name, prefix) for prefix in rule.destinations]
+            services += [(name, form) for form in rule.services]
+            pairs += [(name, (rule.subject, prefix)) for prefix in rule.destinations]
+        self._prefixes4, self._prefixes6 = (
+            _owned((name, prefix) for name, prefix in prefixes if prefix.version == version)
+            for version in (4, 6)
         )
+        self._services, self._pairs = _owned(services), _owned(pairs)
+
+    def culprit(
+        self, kind: Kind, name: Hashable, shown: str, position: Position, charge: _Charge, lost_rows: int
+    ) -> Culprit:
+        """What is charged to a name."""
+        four, six, services = self._prefixes4[name], self._prefixes6[name], self._services[name]
+        size = charge(four, six, services, self._pairs[name], lost_rows)
+        return Culprit(kind, shown, position, size, four + six, services)
 
 
-def _exclusive(part: Counter[T], total: Counter[T]) -> Counter[T]:
-    return Counter({name: count for name, count in part.items() if count == total[name]})
+def _owned(naming: Iterable[tuple[Name, Thing]]) -> Counter[Name]:
+    """For each name, how many things only it comes with."""
+    owner: dict[Thing, Name | None] = {}
+    for name, thing in naming:
+        if owner.setdefault(thing, name) != name:
+            owner[thing] = None
+    return Counter(name for name in owner.values() if name is not None)
 
 
 class _Charge:
-    """Bytes that go with counts of one's own."""
+    """Bytes that go with prefixes, services and so on of one's own."""
 
-    def __init__(self, total: _Counts, survey: Survey, smallest: Mapping[Structure, Candidate]) -> None:
-        self._total = total
+    def __init__(
+        self, rules: tuple[Rule, ...], survey: Survey, smallest: Mapping[Structure, Candidate]
+    ) -> None:
+        prefixes = {prefix for rule in rules for prefix in rule.destinations}
+        self._prefixes4 = sum(prefix.version == 4 for prefix in prefixes)
+        self._prefixes6 = len(prefixes) - self._prefixes4
+        self._services = len({form for rule in rules for form in rule.services})
+        self._pairs = len({(rule.subject, prefix) for rule in rules for prefix in rule.destinations})
         self._rows = survey.classes * (2 if survey.inbound else 1)
         self._bytes = {name: candidate.bytes for name, candidate in smallest.items()}
         self._constant = survey.constant_bytes
-        self._of_version = Counter(prefix.version for prefix in total.prefixes)
 
-    def __call__(self, own: _Counts, lost_rows: int) -> int:
-        version = Counter(prefix.version for prefix in own.prefixes)
-        prefixes = _share(len(own.prefixes), len(self._total.prefixes))
-        services = _share(len(own.services), len(self._total.services))
-        pairs = _share(len(own.pairs), len(self._total.pairs))
-        shares = {
-            "route4": (_share(version[4], self._of_version[4]),),
-            "route6": (_share(version[6], self._of_version[6]),),
-            "reach": (prefixes, _share(lost_rows, self._rows)),
-            "judge": (pairs, services),
+    def __call__(self, prefixes4: int, prefixes6: int, services: int, pairs: int, lost_rows: int) -> int:
+        """`pairs` of subject and prefix are about the buckets; `lost_rows` those of policy classes."""
+        columns = _share(prefixes4 + prefixes6, self._prefixes4 + self._prefixes6)
+        buckets = _share(pairs, self._pairs)
+        shares: dict[str, tuple[float, ...]] = {
+            "route4": (_share(prefixes4, self._prefixes4),),
+            "route6": (_share(prefixes6, self._prefixes6),),
+            "reach": (columns, _share(lost_rows, self._rows)),
+            "judge": (buckets, _share(services, self._services)),
         }
-        charged = self._constant * pairs
+        charged = self._constant * buckets
         for structure, size in self._bytes.items():
             kept = 1.0
             for share in shares.get(structure, ()):
@@ -138,18 +152,7 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def _own(
-    rules: Iterable[Rule], total: _Counts, name: Callable[[Rule], str]
-) -> Iterator[tuple[str, Rule, _Counts]]:
-    """For each name that rules have: the first of them, and what only they name."""
-    named: dict[str, list[Rule]] = defaultdict(list)
-    for rule in rules:
-        named[name(rule)].append(rule)
-    for key, members in named.items():
-        yield key, members[0], _Counts.of(members).only(total)
-
-
-def _prefixes(rules: Iterable[Rule], charge: _Charge) -> list[Culprit]:
+def _prefixes(rules: tuple[Rule, ...], charge: _Charge) -> list[Culprit]:
     first: dict[Prefix, Position] = {}
     subjects: dict[Prefix, set[str]] = defaultdict(set)
     for rule in rules:
@@ -158,9 +161,9 @@ def _prefixes(rules: Iterable[Rule], charge: _Charge) -> list[Culprit]:
             subjects[prefix].add(rule.subject)
     found = []
     for prefix, position in first.items():
-        pairs: Counter[_Pair] = Counter({(subject, prefix): 1 for subject in subjects[prefix]})
-        own = _Counts(Counter({prefix: 1}), Counter(), pairs)
-        found.append(Culprit("prefix", str(prefix), position, charge(own, 0), 1, 0))
+        four = int(prefix.version == 4)
+        size = charge(four, 1 - four, 0, len(subjects[prefix]), 0)
+        found.append(Culprit("prefix", str(prefix), position, size, 1, 0))
     return found
 
 

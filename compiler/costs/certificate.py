@@ -61,6 +61,7 @@ def _table_loads(decision: Decision, version: int, ports: bool) -> int:
 
 def _choice(decision: Decision, structure: Structure, prediction: Prediction) -> Choice:
     candidate = decision.chosen[structure]
+    hot, busy, even = (_picoseconds(prediction.parts[traffic][structure]) for traffic in TRAFFIC)
     return Choice(
         structure,
         candidate.variant,
@@ -68,14 +69,16 @@ def _choice(decision: Decision, structure: Structure, prediction: Prediction) ->
         loads_of(candidate),
         candidate.bytes,
         candidate.touched,
-        *(_picoseconds(prediction.parts[traffic][structure]) for traffic in TRAFFIC),
+        hot,
+        busy,
+        even,
         reason(decision, structure),
     )
 
 
 def _passed(packet: str, version: int, loads: int, lookups: int, prediction: Prediction) -> PathCost:
-    ns = [_picoseconds(prediction.decisions[traffic][version]) for traffic in TRAFFIC]
-    return PathCost(packet, 1, loads, lookups, 2, *ns)
+    hot, busy, even = (_picoseconds(prediction.decisions[traffic][version]) for traffic in TRAFFIC)
+    return PathCost(packet, 1, loads, lookups, 2, hot, busy, even)
 
 
 def _dropped(packet: str, loads: int, mfa: bool, inbound: bool) -> PathCost:

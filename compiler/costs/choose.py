@@ -14,7 +14,6 @@ from itertools import combinations, product
 from typing import Final
 
 from wardgate.compiler.costs.errors import TooLargeError
-from wardgate.compiler.costs.latency import LATENCIES
 from wardgate.compiler.costs.memory import MOST_TABLE_BYTES
 from wardgate.compiler.costs.prediction import Situation, part_of, predict
 from wardgate.compiler.lowering.plan import Plan, chosen, plan_of
@@ -27,7 +26,6 @@ BYTES_A_NS: Final = 1 << 18
 MOST_DEVICES: Final = 1 << 17
 """Devices of the gate that predictions are for, where its tunnels have room for so many."""
 
-_FASTEST: Final = LATENCIES[0][1]
 _SHORT_CLASSES: Final = 1 << 16
 _TUNNELS: Final[tuple[Structure, ...]] = ("tunnel4", "tunnel6")
 
@@ -161,7 +159,7 @@ def _worth_weighing(candidates: Iterable[Candidate], survey: Survey) -> list[Can
     kept: list[tuple[tuple[float, ...], Candidate]] = []
     for candidate in candidates:
         part = part_of(candidate, devices)
-        merits = (part.ns(_FASTEST), part.loads, part.touched, candidate.bytes)
+        merits = (part.work, part.loads, part.touched, candidate.bytes)
         if any(_no_worse(other, merits) for other, _ in kept):
             continue
         kept = [found for found in kept if not _no_worse(merits, found[0])]

@@ -7,6 +7,8 @@ left of it, `|` for both sides:
     both -> reach -> bucket -> its record | ports -> service class
     both -> judge -> rule -> counters; with a session's deadline from the device's record
 
+A decision waits for the longest way through these, and does the work of all of them.
+
 How far away memory is depends on the traffic: on how many different segments come by turns. A flow touches a
 line of cache at each load, and many flows the same ones. What they touch together competes for the caches,
 which keep what is asked for most often a byte, so a large table makes the loads of other large tables
@@ -38,30 +40,25 @@ MOST_SERVICE_BYTES: Final = 4096
 """What a device, rule or bucket adds to what decisions look at; a hash has an element and its bucket. Tables
 of services are larger than this where ports abound, but packets have few of them."""
 
-BASE_NS: Final = 1.0
 HASH_NS: Final = 12.0
 STEP4_NS: Final = 1.2
-STEP6_NS: Final = 2.0
+STEP6_NS: Final = 1.5
 RANK_NS: Final = 6.0
-MAP_NS: Final = 0.6
-"""Work besides loads: what of parsing and counting nothing hides; hashing a key; two halving steps of a
-search for IPv4, which go together and load three keys at once; one for each half of an IPv6 address;
-counting the bits of a line; bounding the index of an array map."""
+MAP_NS: Final = 0.4
+"""Work besides loads: hashing a key; two halving steps of a search for IPv4, which go together and load three
+keys at once; one for each half of an IPv6 address; counting the bits of a line; bounding the index of an
+array map. Parsing and counting are hidden behind the loads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """Memory that a decision loads from: so many loads in a row (on the average), spread over `touched`
-    bytes, and `work` ns between them. `share`: of all decisions, those that need it."""
+    bytes, and `work` ns besides. `share`: of all decisions, those that need it."""
 
     loads: float
     touched: int
     work: float = 0.0
     share: float = 1.0
-
-    def ns(self, load: float) -> float:
-        """With loads of so many ns."""
-        return self.loads * load + self.work
 
     def touched_by(self, flows: float) -> float:
         """Bytes of the lines that so many flows touch, each at random."""
@@ -103,11 +100,18 @@ def predict(chosen: Mapping[Structure, Candidate], survey: Survey, situation: Si
     """The prediction for a policy and the forms chosen for it."""
     versions = [version for version, route in ((4, "route4"), (6, "route6")) if route in chosen]
     parts = _parts(chosen, survey, situation, versions)
-    ns = {traffic: _times(parts, flows) for traffic, flows in _FLOWS.items()}
-    decisions = {
-        traffic: {version: _decision(version, times) for version in versions} for traffic, times in ns.items()
-    }
-    return Prediction(decisions, ns, sum(part.touched for part in parts.values()))
+    waits = {traffic: _waits(parts, flows) for traffic, flows in _FLOWS.items()}
+    return Prediction(
+        {
+            kind: {version: _decision(version, parts, of_kind) for version in versions}
+            for kind, of_kind in waits.items()
+        },
+        {
+            kind: {name: of_kind[name] + part.work for name, part in parts.items()}
+            for kind, of_kind in waits.items()
+        },
+        sum(part.touched for part in parts.values()),
+    )
 
 
 def _parts(
@@ -124,7 +128,7 @@ def _parts(
         "services": Part(2 if situation.ports else 1, services),
         "buckets": Part(1, buckets),
         "bucket_rules": Part(1, rest - services),
-        "devices": Part(1 if situation.mfa else 0, devices * DEVICE_BYTES if situation.mfa else 0, MAP_NS),
+        "devices": Part(1, devices * DEVICE_BYTES, MAP_NS) if situation.mfa else Part(0, 0),
     }
     for structure, candidate in chosen.items():
         share = 1.0 if structure in ("reach", "judge") else 1 / max(len(versions), 1)
@@ -174,8 +178,8 @@ def _hash(devices: int, share: float) -> Part:
     return Part(2, devices * HASH_ELEMENT_BYTES, HASH_NS, share)
 
 
-def _times(parts: Mapping[str, Part], flows: float) -> dict[str, float]:
-    """ns that each part takes, where so many flows make the parts compete for the caches."""
+def _waits(parts: Mapping[str, Part], flows: float) -> dict[str, float]:
+    """ns that the loads of each part take, where so many flows make the parts compete for the caches."""
     touched = {name: part.touched_by(flows) for name, part in parts.items()}
 
     def coldness(name: str) -> tuple[float, str]:
@@ -184,14 +188,17 @@ def _times(parts: Mapping[str, Part], flows: float) -> dict[str, float]:
 
     found, occupied = {}, 0.0
     for name in sorted(parts, key=coldness):
-        found[name] = parts[name].ns(behind(occupied, touched[name]))
+        found[name] = parts[name].loads * behind(occupied, touched[name])
         occupied += touched[name]
     return found
 
 
-def _decision(version: int, ns: Mapping[str, float]) -> float:
-    user = ns[f"tunnel{version}"] + ns["classes"]
-    bucket = max(user, ns[f"route{version}"]) + ns["reach"] + ns["buckets"]
-    rule = max(bucket, ns["services"]) + ns["judge"] + ns["bucket_rules"]
+def _decision(version: int, parts: Mapping[str, Part], waits: Mapping[str, float]) -> float:
+    tunnel, route = f"tunnel{version}", f"route{version}"
+    user = waits[tunnel] + waits["classes"]
+    bucket = max(user, waits[route]) + waits["reach"] + waits["buckets"]
+    rule = max(bucket, waits["services"]) + waits["judge"] + waits["bucket_rules"]
     # Nobody waits for what is stored in the counters.
-    return BASE_NS + max(rule, user + ns["devices"])
+    longest = max(rule, user + waits["devices"])
+    other = {"tunnel4", "route4", "tunnel6", "route6"} - {tunnel, route}
+    return longest + sum(part.work for name, part in parts.items() if name not in other)

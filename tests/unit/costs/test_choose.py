@@ -70,7 +70,7 @@ def test_the_order_of_candidates_does_not_matter():
 
 def test_the_reason_names_the_next_best():
     decision = choose(tiny())
-    assert reason(decision, "reach") == "paged: 2 loads, 300 B, +2.0 ns"
+    assert reason(decision, "reach") == "paged: 2 loads, 300 B, +1.8 ns"
     assert choose(survey(candidate("reach", "plain"))).rejected["reach"] is None
     assert reason(choose(survey(candidate("reach", "plain"))), "reach") == "nothing else fits"
 
