@@ -19,7 +19,7 @@ from wardgate.runtime import links, netlink
 from wardgate.runtime.errors import PrivilegeError, WardgateError
 from wardgate.runtime.links import AttachType, XdpMode
 from wardgate.runtime.netlink import Block
-from wardgate.runtime.syscall import Fd, LinkInfo, LinkType, link_info, obj_get, obj_pin, program_info
+from wardgate.runtime.syscall import Fd, LinkInfo, LinkType, link_info, obj_get, obj_pin, program_id
 
 
 class Hook(Enum):
@@ -126,7 +126,7 @@ def attach(
             if isinstance(error, PrivilegeError):
                 forbidden = error
             continue
-        return Attachment(hook, rung, ifindex, program_info(program).id), tuple(refusals)
+        return Attachment(hook, rung, ifindex, program_id(program)), tuple(refusals)
     if forbidden:
         remedy = forbidden.remedy
     elif len(refusals) < len(LADDERS[hook]):

@@ -161,10 +161,12 @@ class DeviceTable:
                 found.append(Device(slot, user, tuple(map(address_of, numbers)), record))
         return found
 
-    def records(self) -> Sequence[RecordValue]:
-        """The records of all devices, in no order."""
+    def fields(self, *names: str) -> Iterator[tuple[int, ...]]:
+        """These fields of the records of all devices, in no order."""
+        sizes = {field.name: field.size for field in DEVICE.fields}
         with self.shared.raw("devices").view(writable=False) as view:
-            return [_RECORD.unpack(view.read(slot)) for slot in _filled_slots(view)]
+            columns = [view.column(_OFFSETS[name], sizes[name]) for name in ("subject", *names)]
+        return (row[1:] for row in zip(*columns, strict=True) if row[0])
 
     def repair(self, generations: Collection[Generation]) -> dict[int, int]:
         """Finish what a crash left half done, in all generations; every known address and its owner."""

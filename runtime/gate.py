@@ -304,7 +304,8 @@ class Gate:
     def _fill(self, state: State, shared: SharedMaps, new: Generation) -> None:
         """Tell a generation that is not live yet the devices' addresses and the users' classes."""
         with self._opened(state, shared, new) as (table, tables):
-            table.settle()
+            if new.brief.indexes not in {one.brief.indexes for one in state.generations}:
+                table.settle()
             table.set_classes(tables[-1:])
 
     def _repair(self, state: State, shared: SharedMaps) -> None:

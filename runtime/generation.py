@@ -40,6 +40,7 @@ from wardgate.runtime.program import Program
 from wardgate.runtime.shared import SharedMaps, class_entries, sizes
 from wardgate.runtime.spec import ObjectSpec
 from wardgate.runtime.stored import Brief, StoredManifest, read_brief, read_manifest, remember_manifest
+from wardgate.runtime.syscall import obj_get, program_id
 from wardgate.runtime.views import MapView
 
 PROGRAMS: Final = {Hook.INGRESS: PROGRAM_INGRESS, Hook.EGRESS: PROGRAM_EGRESS, Hook.XDP: PROGRAM_XDP}
@@ -104,8 +105,8 @@ class Generation:
         found = {}
         for hook, name in PROGRAMS.items():
             if (self.path / name).exists():
-                with Program.open_pin(self.path / name) as program:
-                    found[hook] = program.info.id
+                with obj_get(self.path / name) as program:
+                    found[hook] = program_id(program)
         return found
 
     def rule_hits(self) -> dict[int, tuple[int, int]]:

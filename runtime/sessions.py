@@ -52,15 +52,24 @@ class Session:
     idle_limit: float | None
 
 
+SESSION_FIELDS: Final = ("flags", "deadline", "idle_limit", "last_active")
+"""The fields of a device's record that make its session."""
+
+
 def state_of(record: RecordValue, now: int) -> SessionState:
-    """What programs make of a device's record at `now` (ns of CLOCK_BOOTTIME), in their order."""
-    if record["flags"] & DEVICE_LOCKED:
+    """What programs make of a device's record at `now` (ns of CLOCK_BOOTTIME)."""
+    return state_by(*(record[name] for name in SESSION_FIELDS), now=now)
+
+
+def state_by(flags: int, deadline: int, idle_limit: int, last_active: int, *, now: int) -> SessionState:
+    """The same of the fields alone. The order is that of the programs."""
+    if flags & DEVICE_LOCKED:
         return SessionState.LOCKED
-    if record["deadline"] == 0:
+    if deadline == 0:
         return SessionState.NONE
-    if now >= record["deadline"]:
+    if now >= deadline:
         return SessionState.EXPIRED
-    if record["idle_limit"] and now - record["last_active"] > record["idle_limit"]:
+    if idle_limit and now - last_active > idle_limit:
         return SessionState.IDLE
     return SessionState.AUTHORISED
 

@@ -11,7 +11,7 @@ from wardgate.runtime.devices import DeviceTable
 from wardgate.runtime.layout.codes import REASON_SLOTS, Direction, LinkHeader, Reason
 from wardgate.runtime.layout.manifest import PolicyFile, RuleSource
 from wardgate.runtime.layout.records import COUNTER_WORDS
-from wardgate.runtime.sessions import SessionState, state_of
+from wardgate.runtime.sessions import SESSION_FIELDS, SessionState, state_by
 from wardgate.runtime.shared import SharedMaps
 from wardgate.runtime.state import State
 
@@ -98,10 +98,9 @@ def read_status(name: str, state: State, table: DeviceTable) -> GateStatus:
     manifest = current.manifest if current else None
     hits = current.rule_hits() if current else {}
     now = clock.now()
-    records = table.records()
     sessions = dict.fromkeys(SessionState, 0)
-    for record in records:
-        sessions[state_of(record, now)] += 1
+    for fields in table.fields(*SESSION_FIELDS):
+        sessions[state_by(*fields, now=now)] += 1
     return GateStatus(
         name,
         state.about.device,
@@ -115,7 +114,7 @@ def read_status(name: str, state: State, table: DeviceTable) -> GateStatus:
         manifest.digest if manifest else "",
         manifest.files if manifest else (),
         manifest.tunnel if manifest else (),
-        len(records),
+        sum(sessions.values()),
         table.shared.slots,
         sessions,
         read_counters(table.shared),

@@ -14,15 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cache
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from wardgate.runtime.errors import WardgateError
-from wardgate.runtime.layout import typed_json
+from wardgate.runtime.layout import json_text, typed_json
 from wardgate.runtime.layout.manifest import Manifest, ManifestError, TunnelIndex
 from wardgate.runtime.pinned import read_bytes, replace_bytes
 
@@ -72,9 +70,8 @@ class Part:
     digest: str
 
     @classmethod
-    def of(cls, value: Any) -> Part:
-        """From the field's value."""
-        text = _json(value)
+    def of(cls, text: bytes) -> Part:
+        """From the JSON."""
         return cls(zlib.compress(text, _LEVEL), hashlib.sha256(text).hexdigest())
 
     def text(self) -> bytes:
@@ -93,12 +90,11 @@ class StoredManifest:
     @classmethod
     def of(cls, manifest: Manifest, code: str) -> StoredManifest:
         """From a whole manifest."""
-        return cls(code, {field.name: Part.of(getattr(manifest, field.name)) for field in fields(manifest)})
+        return cls(code, _parts(manifest, [field.name for field in fields(manifest)]))
 
     def replaced(self, manifest: Manifest, names: set[str]) -> StoredManifest:
         """These parts from `manifest`, the others as they are."""
-        fresh = {name: Part.of(getattr(manifest, name)) for name in names}
-        return replace(self, parts={**self.parts, **fresh})
+        return replace(self, parts={**self.parts, **_parts(manifest, sorted(names))})
 
     @property
     def digest(self) -> str:
@@ -163,6 +159,11 @@ def remember_manifest(path: Path, manifest: Manifest) -> None:
     _MANIFESTS.set(path, manifest)
 
 
+def _parts(manifest: Manifest, names: Iterable[str]) -> dict[str, Part]:
+    texts = json_text.write_fields(manifest, names)
+    return {name: Part.of(text.encode()) for name, text in texts.items()}
+
+
 class _Recent(Generic[T]):
     """What was read of the latest pins. The number of a pin's inode is not used again."""
 
@@ -196,26 +197,3 @@ def _foreign(path: Path, error: Exception) -> StoredManifestError:
     return StoredManifestError(
         "read pin", str(path), f"it was written by another release: {error}", "detach the gate"
     )
-
-
-def _json(value: Any) -> bytes:
-    if isinstance(value, tuple):
-        # Rules and buckets come by the ten thousand.
-        value = [_object(item) if is_dataclass(item) else item for item in value]
-    text = json.dumps(value, default=_object, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
-
-
-def _object(value: Any) -> dict[str, Any]:
-    """A record or a mapping as json takes it, which writes tuples as lists."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    kind: Any = type(value)
-    names, get = _reader(kind)
-    return dict(zip(names, get(value), strict=True))
-
-
-@cache
-def _reader(cls: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    names = tuple(field.name for field in fields(cls))
-    return names, attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)

@@ -356,6 +356,13 @@ def program_info(fd: Fd) -> ProgramInfo:
     )  # fmt: skip
 
 
+def program_id(fd: Fd) -> int:
+    """A program's id, in half the calls that `program_info` takes."""
+    info = _ProgInfo()
+    _read_info(fd, info)
+    return int(info.id)
+
+
 def map_info(fd: Fd) -> MapInfo:
     """What the kernel says of a map."""
     info = _MapInfo()

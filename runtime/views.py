@@ -94,12 +94,14 @@ class MapView:
         """The slots in which the integer at `offset` is `value`."""
         self._cell(0, offset, size)
         mark, found = value.to_bytes(size, "little"), []
-        place = self._memory.find(mark)
+        # A copy, since bytes are searched several times as fast as mapped memory.
+        data = bytes(self._bytes[: self.stride * self.slots])
+        place = data.find(mark)
         while place >= 0:
             slot, rest = divmod(place, self.stride)
-            if rest == offset and slot < self.slots:
+            if rest == offset:
                 found.append(slot)
-            place = self._memory.find(mark, place + 1)
+            place = data.find(mark, place + 1)
         return found
 
     def close(self) -> None:
