@@ -8,7 +8,7 @@ import time
 import traceback
 from pathlib import Path
 
-from kernelguest import attaching, demonstration, engines, limits, loading, probes, traffic
+from kernelguest import attaching, demonstration, engines, limits, loading, probes, suspension, traffic
 
 PARTS = {
     "probes": probes.observe,
@@ -19,6 +19,7 @@ PARTS = {
     "traffic xdp": lambda folder: traffic.observe(folder, "xdp"),
     "engines": engines.observe,
     "demo": demonstration.observe,
+    "suspension": suspension.observe,
 }
 
 
