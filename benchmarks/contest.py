@@ -18,8 +18,8 @@ from wardgate.runtime.layout.codes import Verdict
 
 from benchmarks.competitors import COMPETITORS
 from benchmarks.competitors.contestant import Contestant, UnsuitableError
-from benchmarks.competitors.model import PolicyModel
 from benchmarks.measured_gate import make_gate
+from benchmarks.model import PolicyModel
 from benchmarks.policies import GeneratedPolicy
 from benchmarks.programs import Hook, build, load
 from benchmarks.replay import Replay, ReplayError

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Final
 
 from wardgate.cli.demo.namespace import NetNamespace
+from wardgate.compiler.language.model import Prefix
 from wardgate.runtime.layout.codes import Verdict
 
-from benchmarks.competitors.model import Bucket, ModelClass, PolicyModel
+from benchmarks.model import Bucket, PolicyModel
 from benchmarks.path import TUNNEL
 from benchmarks.traces import class_of, device_address
 
@@ -40,7 +41,7 @@ def ruleset(model: PolicyModel, devices: int, *, stateful: bool) -> str:
     lines.append(f"set authorised {{ type ipv4_addr; elements = {{ {', '.join(addresses)} }} }}")
     lines.append("chain mfa { ip saddr @authorised accept; ip daddr @authorised accept; drop; }")
     for number in sorted(set(numbers)):
-        lines += _class(number, model.classes[number])
+        lines += _class(number, model.own(model.classes[number], 4))
     lines.append("chain forward { type filter hook forward priority 0; policy drop;")
     if stateful:
         lines.append("ct state established,related accept")
@@ -50,10 +51,10 @@ def ruleset(model: PolicyModel, devices: int, *, stateful: bool) -> str:
     return "\n".join([*lines, "}", "}"])
 
 
-def _class(number: int, one: ModelClass) -> Iterator[str]:
+def _class(number: int, own: Mapping[Prefix, Bucket]) -> Iterator[str]:
     elements = [
         f"{first}-{last} . {_NAMES[protocol]} . {low}-{high} : {_VERDICTS[verdict]}"
-        for first, last, bucket in intervals(one)
+        for first, last, bucket in intervals(own)
         for protocol, low, high, verdict in bucket.segments
         if verdict in _VERDICTS
     ]
@@ -64,9 +65,8 @@ def _class(number: int, one: ModelClass) -> Iterator[str]:
     yield f"chain to{number} {{ ip saddr . meta l4proto . th sport vmap @policy{number}; drop; }}"
 
 
-def intervals(one: ModelClass) -> list[tuple[IPv4Address, IPv4Address, Bucket]]:
+def intervals(own: Mapping[Prefix, Bucket]) -> list[tuple[IPv4Address, IPv4Address, Bucket]]:
     """The IPv4 addresses that a class's buckets decide about, as disjoint intervals in order."""
-    own = {prefix: bucket for prefix, bucket in one.own.items() if prefix.version == 4}
     edges = sorted({int(p.network_address) for p in own} | {int(p.broadcast_address) + 1 for p in own})
     found: list[tuple[IPv4Address, IPv4Address, Bucket]] = []
     inside: list[tuple[int, Bucket]] = []

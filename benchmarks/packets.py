@@ -17,8 +17,8 @@ from wardgate.runtime.gate import Gate
 from wardgate.runtime.layout.codes import Verdict
 
 from benchmarks import nftables
-from benchmarks.competitors.model import PolicyModel
 from benchmarks.contest import say
+from benchmarks.model import PolicyModel
 from benchmarks.path import TUNNEL, Path
 from benchmarks.policies import GeneratedPolicy, Shape, generate
 from benchmarks.sampling import Summary, interleave

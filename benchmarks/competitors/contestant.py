@@ -16,7 +16,7 @@ from wardgate.runtime.maps import Map
 from wardgate.runtime.object import LoadedObject
 from wardgate.runtime.program import Program
 
-from benchmarks.competitors.model import ModelClass, PolicyModel
+from benchmarks.model import ModelClass, PolicyModel
 from benchmarks.programs import Hook, MapKind, fill
 from benchmarks.traces import class_of, device_address
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from contextlib import ExitStack
 from typing import Final
@@ -20,7 +21,7 @@ from benchmarks.competitors.contestant import (
     route_kinds,
     route_sizes,
 )
-from benchmarks.competitors.model import MAX_PORT, PROTOCOLS, Bucket, PolicyModel, Segment
+from benchmarks.model import MAX_PORT, PROTOCOLS, PolicyModel, Segment
 from benchmarks.programs import Hook, build, fill, fill_array, load
 
 NAME: Final = "hash + LPM trie + hash"
@@ -107,33 +108,34 @@ def _judgements(model: PolicyModel, services: Services) -> tuple[dict[int, int],
     words: dict[int, int] = {}
     seen: dict[tuple[Segment, ...], int] = {}
     keys, values = array("I"), array("I")
-    positions = {place: number for number, place in enumerate(services.ports)}
-    by_protocol = [sorted(p for q, p in services.ports if q == protocol) for protocol in PROTOCOLS]
+    by_port = {protocol: _ByPort(protocol, services) for protocol in PROTOCOLS}
     for bucket in model.buckets:
         content = bucket.segments
         if content not in seen:
             number = len(seen) + 1
-            verdicts = _by_class(bucket, by_protocol, positions)
-            usual = Counter(verdicts.values()).most_common(1)[0][0]
-            for service, verdict in verdicts.items():
+            spans = [(by_port[protocol].between(low, high), v) for protocol, low, high, v in content]
+            counts: Counter[Verdict] = Counter()
+            for span, verdict in spans:
+                counts[verdict] += len(span)
+            usual = counts.most_common(1)[0][0]
+            for span, verdict in spans:
                 if verdict is not usual:
-                    keys.extend((number, service))
-                    values.append(verdict)
+                    for service in span:
+                        keys.extend((number, service))
+                        values.append(verdict)
             seen[content] = number << _BUCKET_BITS | usual
         words[bucket.number] = seen[content]
     return words, keys.tobytes(), values.tobytes()
 
 
-def _by_class(
-    bucket: Bucket, by_protocol: list[list[int]], positions: dict[tuple[int, int], int]
-) -> dict[int, Verdict]:
-    """The bucket's verdict on each service class, by the port that stands for it."""
-    found: dict[int, Verdict] = {}
-    for protocol, ports in zip(PROTOCOLS, by_protocol, strict=True):
-        segments = iter([s for s in bucket.segments if s[0] == protocol])
-        segment = next(segments)
-        for port in ports:
-            while port > segment[2]:
-                segment = next(segments)
-            found[positions[protocol, port]] = segment[3]
-    return found
+class _ByPort:
+    """A protocol's service classes, in the order of the ports that stand for them."""
+
+    def __init__(self, protocol: int, services: Services) -> None:
+        pairs = sorted((port, n) for n, (q, port) in enumerate(services.ports) if q == protocol)
+        self._ports = [port for port, _ in pairs]
+        self._classes = [number for _, number in pairs]
+
+    def between(self, low: int, high: int) -> list[int]:
+        """The classes of these ports. A class that has some has all: no bucket tells its ports apart."""
+        return self._classes[bisect_left(self._ports, low) : bisect_right(self._ports, high)]

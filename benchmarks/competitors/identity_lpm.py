@@ -21,7 +21,7 @@ from benchmarks.competitors.contestant import (
     route_kinds,
     route_sizes,
 )
-from benchmarks.competitors.model import MAX_PORT, PROTOCOLS, Bucket, PolicyModel
+from benchmarks.model import MAX_PORT, PROTOCOLS, Bucket, PolicyModel, Segment
 from benchmarks.programs import Hook, MapKind, build, fill, load, make_inner, make_outer
 
 NAME: Final = "identity + LPM policy map"
@@ -32,7 +32,13 @@ _KEY_BYTES: Final = 12
 
 def make(model: PolicyModel, devices: int, hook: Hook) -> Contestant:
     """The contestant; UnsuitableError where the policy maps would have too many entries."""
-    pieces = {bucket.number: _pieces(bucket) for bucket in model.buckets}
+    by_content: dict[tuple[Segment, ...], Pieces] = {}
+    pieces: dict[int, Pieces] = {}
+    for bucket in model.buckets:
+        content = bucket.segments
+        if content not in by_content:
+            by_content[content] = _pieces(content)
+        pieces[bucket.number] = by_content[content]
     deciding = [model.deciding(one) for one in model.classes]
     entries = sum(len(pieces[b.number]) for row in deciding for b in row if b)
     if entries > _MOST_ENTRIES:
@@ -84,11 +90,11 @@ def _entries(row: list[Bucket | None], pieces: dict[int, Pieces]) -> tuple[bytes
     return b"".join(keys), b"".join(values)
 
 
-def _pieces(bucket: Bucket) -> Pieces:
+def _pieces(content: tuple[Segment, ...]) -> Pieces:
     """A bucket as prefixes over (protocol, port): one for a protocol's usual verdict, more for others."""
     found: dict[tuple[int, int, int], Verdict] = {}
     for protocol in PROTOCOLS:
-        segments = [s for s in bucket.segments if s[0] == protocol]
+        segments = [s for s in content if s[0] == protocol]
         widest = max(segments, key=lambda s: s[2] - s[1])
         found[8, protocol, 0] = widest[3]
         for _, low, high, verdict in segments:

@@ -23,7 +23,7 @@ from benchmarks.competitors.contestant import (
     memory_of_all,
     owner_sizes,
 )
-from benchmarks.competitors.model import MAX_PORT, Bucket, Match, ModelClass, PolicyModel
+from benchmarks.model import MAX_PORT, Match, ModelClass, PolicyModel, matches
 from benchmarks.programs import FOLDER, Hook, build_text, load
 
 NAME: Final = "chain of comparisons"
@@ -90,7 +90,7 @@ def _prefix(prefix: Prefix, rules: Iterable[Rule], bits: dict[str, int]) -> Iter
         number = bits[rule.subject]
         yield f"\t\t\tif (READ_ONCE(owner->groups[{number // 64}]) & {1 << number % 64:#x}ULL) {{"
         yield "\t\t\t\tabout = 1;"
-        for match in Bucket(0, (rule,)).matches:
+        for match in matches(rule.action, rule.services):
             yield f"\t\t\t\tif ({_covers(match)})"
             yield f"\t\t\t\t\treturn {int(match.verdict)};"
         yield "\t\t\t}"

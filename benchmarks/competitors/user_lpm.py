@@ -18,7 +18,7 @@ from benchmarks.competitors.contestant import (
     memory_of_all,
     owner_sizes,
 )
-from benchmarks.competitors.model import Bucket, PolicyModel
+from benchmarks.model import Bucket, PolicyModel
 from benchmarks.programs import Hook, MapKind, build, fill, load, make_inner, make_outer
 
 NAME: Final = "LPM trie a user + 128 rules"
@@ -61,7 +61,7 @@ def make(model: PolicyModel, devices: int, hook: Hook) -> Contestant:
             fds, inner = [], ExitStack()
             with inner:
                 for one in model.classes:
-                    own = [(prefix, b) for prefix, b in one.own.items() if prefix.version == version]
+                    own = model.own(one, version).items()
                     trie = inner.enter_context(_trie(version, len(own)))
                     fill(trie, b"".join(_key(p) for p, _ in own), b"".join(values[b.number] for _, b in own))
                     size += memory_of(trie)

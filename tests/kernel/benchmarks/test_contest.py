@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 from wardgate.compiler.compile import compile_parsed
 from wardgate.compiler.language.model import UDP
 from wardgate.runtime.errors import BpfError
-from wardgate.runtime.layout.codes import Reason
+from wardgate.runtime.layout.codes import REASON_SLOTS, Direction, Reason
+from wardgate.runtime.layout.records import FLOW, FLOW_KEY, PROCESSOR
 
 from benchmarks import classbench
 from benchmarks.competitors import COMPETITORS
 from benchmarks.competitors.contestant import UnsuitableError
-from benchmarks.competitors.model import PolicyModel
 from benchmarks.contest import EMPTY, GATE, Cell, Contest, Effort
 from benchmarks.decision_cost import KINDS, measure, table
 from benchmarks.measured_gate import make_gate
+from benchmarks.model import PolicyModel
 from benchmarks.policies import GeneratedPolicy, Shape, full_buckets, generate
 from benchmarks.programs import build, load
 from benchmarks.replay import Replay, ReplayError
@@ -25,6 +24,8 @@ from benchmarks.traces import TraceMaker
 pytestmark = pytest.mark.root
 
 DEVICES = 60
+COUNTER_SIZE = 16
+"""Of packets and bytes, 8 bytes each."""
 LITTLE = Effort(rounds=2, shortest=64, longest=64)
 
 
@@ -127,7 +128,8 @@ def test_decision_cost_has_a_figure_for_each_cell() -> None:
 
 def flows(maps) -> set[tuple[int, int, int, bytes]]:
     """(slot, device's port, remote's port, remote) of every flow that the gate knows."""
-    return {(*struct.unpack_from("<IHH", key), key[8:24]) for key in maps["flows"].keys()}  # noqa: SIM118
+    known = ((FLOW_KEY.unpack(key), FLOW.unpack(value)) for key, value in maps["flows"].items())
+    return {(key["slot"], flow["device_port"], flow["remote_port"], flow["remote"]) for key, flow in known}
 
 
 def expected(tuples, version: int = 4) -> set[tuple[int, int, int, bytes]]:
@@ -141,5 +143,6 @@ def expected(tuples, version: int = 4) -> set[tuple[int, int, int, bytes]]:
 
 def passed(maps) -> int:
     """Packets from devices that the gate has counted as passed."""
-    values = maps["reasons"].lookup_percpu(struct.pack("<I", Reason.PASS))
-    return sum(struct.unpack_from("<Q", value)[0] for value in values)
+    at = (Direction.FROM_DEVICE * REASON_SLOTS + Reason.PASS) * COUNTER_SIZE
+    records = map(PROCESSOR.unpack, maps["processors"].lookup_percpu(bytes(4)))
+    return sum(int.from_bytes(record["reasons"][at : at + 8], "little") for record in records)

@@ -14,7 +14,7 @@ from wardgate.runtime.layout.codes import Verdict
 
 from benchmarks.competitors.identity_lpm import blocks
 from benchmarks.competitors.linear import chain
-from benchmarks.competitors.model import PROTOCOLS, PolicyModel
+from benchmarks.model import PROTOCOLS, PolicyModel
 from benchmarks.nftables import intervals, ruleset
 from benchmarks.policies import GeneratedPolicy, Shape, generate
 
@@ -93,14 +93,15 @@ def test_blocks_of_ports_are_exactly_the_range(low: int, high: int) -> None:
 
 def test_nftables_intervals_are_disjoint_and_decide_as_the_longest_prefix(model) -> None:
     for one in model.classes:
-        found = intervals(one)
+        buckets = model.own(one, 4)
+        found = intervals(buckets)
         assert all(a[1] < b[0] for a, b in itertools.pairwise(found))
         for first, last, bucket in found:
             for address in (first, last):
-                own = [p for p in one.own if p.version == 4 and address in p]
-                assert one.own[max(own, key=lambda p: p.prefixlen)] is bucket
+                own = [p for p in buckets if address in p]
+                assert buckets[max(own, key=lambda p: p.prefixlen)] is bucket
         covered = sum(int(last) - int(first) + 1 for first, last, _ in found)
-        roots = {p for p in one.own if p.version == 4}
+        roots = set(buckets)
         roots = [p for p in roots if not any(p != q and p.subnet_of(q) for q in roots)]
         assert covered == sum(p.num_addresses for p in roots)
 
