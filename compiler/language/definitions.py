@@ -10,6 +10,7 @@ from wardgate.compiler.language.addresses import looks_like_address, read_prefix
 from wardgate.compiler.language.destinations import read_target, unknown_target
 from wardgate.compiler.language.diagnostics import Code, Report
 from wardgate.compiler.language.includes import Documents
+from wardgate.compiler.language.memory import Memory
 from wardgate.compiler.language.model import EVERYONE, GROUP_MARK, Position, Prefix, ServiceForm
 from wardgate.compiler.language.names import (
     NAME_FORM,
@@ -58,10 +59,12 @@ def sections(documents: Documents, name: str) -> Iterator[Node]:
                 yield value
 
 
-def read_definitions(documents: Documents, names: Names, report: Report) -> Definitions:
+def read_definitions(
+    documents: Documents, names: Names, report: Report, memory: Memory | None = None
+) -> Definitions:
     """Reads `groups`, `hosts` and `services` of all files."""
     groups = _read_groups(documents, report)
-    hosts = _read_hosts(documents, names, report)
+    hosts = _remembered_hosts(documents, names, report, memory)
     services = _read_services(documents, report)
     return Definitions(groups, hosts, services, documents.complete, Vocabulary(groups))
 
@@ -169,6 +172,20 @@ def _check_label(key: Scalar, report: Report) -> None:
             flaw,
             length=key.length,
         )
+
+
+def _remembered_hosts(
+    documents: Documents, names: Names, report: Report, memory: Memory | None
+) -> Mapping[str, tuple[Prefix, ...]]:
+    if memory is None:
+        return _read_hosts(documents, names, report)
+    nodes, told = tuple(sections(documents, "hosts")), len(report)
+    hosts = memory.hosts(nodes)
+    if hosts is None:
+        hosts = _read_hosts(documents, names, report)
+        if len(report) == told:
+            memory.keep_hosts(nodes, hosts)
+    return hosts
 
 
 def _read_hosts(documents: Documents, names: Names, report: Report) -> dict[str, tuple[Prefix, ...]]:

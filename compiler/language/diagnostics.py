@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Protocol
 
 from wardgate.compiler.language.model import Position
@@ -133,7 +134,8 @@ class HasLines(Protocol):
 
 
 class Report:
-    """Collects the diagnostics of a run. The order of `add_source` is the order of files in it."""
+    """Collects the diagnostics of a run; its length is how many. The order of `add_source` is the order of
+    files in it."""
 
     def __init__(self) -> None:
         self._sources: dict[str, HasLines] = {}
@@ -175,10 +177,12 @@ class Report:
         line = lines[position.line - 1] if position.line <= len(lines) else ""
         self._found[key] = Diagnostic(severity, code, message, position, line, remedy, max(1, length))
 
-    @property
-    def clean(self) -> bool:
-        """Whether there is neither an error nor a warning."""
-        return not self._found
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def since(self, count: int) -> tuple[Diagnostic, ...]:
+        """The diagnostics after the first `count`, as they came."""
+        return tuple(islice(self._found.values(), count, None))
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All diagnostics by file (in the order read), line and column."""

@@ -11,6 +11,7 @@ from wardgate.compiler.language import schema
 from wardgate.compiler.language.diagnostics import Code, Report
 from wardgate.compiler.language.files import Files, is_pattern
 from wardgate.compiler.language.json_reader import read_json
+from wardgate.compiler.language.memory import Memory
 from wardgate.compiler.language.model import Position
 from wardgate.compiler.language.names import quoted
 from wardgate.compiler.language.nodes import Broken, Mapping, Node, Scalar
@@ -58,7 +59,7 @@ class _Wanted:
             wanted = wanted.by
 
 
-def read_documents(files: Files, main: str, report: Report) -> Documents:
+def read_documents(files: Files, main: str, report: Report, memory: Memory | None = None) -> Documents:
     """Reads `main` and its includes; reports everything that cannot be read."""
     documents: list[Document] = []
     complete = True
@@ -68,7 +69,7 @@ def read_documents(files: Files, main: str, report: Report) -> Documents:
         wanted = waiting.pop()
         if not _is_new(wanted, files, seen, report):
             continue
-        document = _read(wanted, files, report)
+        document = _read(wanted, files, report, memory)
         if document is None:
             complete = False
             continue
@@ -106,7 +107,7 @@ def _is_new(wanted: _Wanted, files: Files, seen: dict[str, _Wanted], report: Rep
     return False
 
 
-def _read(wanted: _Wanted, files: Files, report: Report) -> Document | None:
+def _read(wanted: _Wanted, files: Files, report: Report, memory: Memory | None) -> Document | None:
     name = wanted.name
     try:
         data = files.read(name)
@@ -123,6 +124,9 @@ def _read(wanted: _Wanted, files: Files, report: Report) -> Document | None:
             length=length,
         )
         return None
+    kept = memory.read(name, data, report) if memory is not None else None
+    if kept is not None:
+        return _document(*kept, wanted, report)
     source = decode(name, data, report)
     if source is None:
         return None

@@ -14,29 +14,17 @@ from wardgate.compiler.language.destinations import Destinations
 from wardgate.compiler.language.diagnostics import Code, Diagnostic, Report
 from wardgate.compiler.language.files import DiskFiles, Files, MemoryFiles
 from wardgate.compiler.language.includes import Document, Documents, read_documents
+from wardgate.compiler.language.memory import Memory
 from wardgate.compiler.language.model import EVERYONE, GROUP_MARK, Action, Policy, Rule, SourceFile
 from wardgate.compiler.language.names import Vocabulary, quoted
 from wardgate.compiler.language.nodes import Broken, Node, Scalar
 from wardgate.compiler.language.resolver import Names, Resolver
 from wardgate.compiler.language.rules import WordReader, read_rules
 from wardgate.compiler.language.schema import Shape
+from wardgate.compiler.language.top_level import KEYS
 
 VERSION = "1"
 """The version of the language that this release knows."""
-
-KEYS = (
-    "version",
-    "include",
-    "tunnel",
-    "groups",
-    "hosts",
-    "services",
-    "policies",
-    "inbound",
-    "tests",
-    "assertions",
-)
-"""Keys of a policy file. `version` is required in the main file; `tunnel` stands only there."""
 
 _POLICY = Shape("a policy", "version: 1")
 
@@ -70,22 +58,41 @@ def parse_policy_text(
     return _load(MemoryFiles({**(files or {}), name: text}), posixpath.normpath(name), resolver)
 
 
-def _load(files: Files, main: str, resolver: Resolver | None) -> LoadedPolicy:
+class PolicyReader:
+    """Reads the policy at `path` again and again, each time as `load_policy` does.
+
+    What did not change since the last time is taken from `memory`, so that it is ready sooner.
+    """
+
+    def __init__(self, path: Path, *, resolver: Resolver | None = None) -> None:
+        self._path = path
+        self._resolver = resolver
+        self._memory = Memory()
+
+    def load(self) -> LoadedPolicy:
+        """The policy as its files are now. Raises PolicyError, with every error of every file."""
+        path = self._path
+        return _load(DiskFiles(path.parent), path.name or str(path), self._resolver, self._memory)
+
+
+def _load(files: Files, main: str, resolver: Resolver | None, memory: Memory | None = None) -> LoadedPolicy:
     report = Report()
-    documents = read_documents(files, main, report)
+    documents = read_documents(files, main, report, memory)
     for document in documents.documents:
         _check_head(document, report)
     names = Names(resolver)
     tunnel = read_tunnel(documents, report)
-    definitions = read_definitions(documents, names, report)
+    definitions = read_definitions(documents, names, report, memory)
     destinations = Destinations(definitions.hosts, names, definitions.complete)
     words = WordReader(definitions, destinations, report)
-    rules = read_rules(documents, definitions, words, report)
+    rules = read_rules(documents, definitions, words, report, memory)
     users = _named_users(definitions.groups, rules)
     claims = ClaimReader(definitions, users, Vocabulary(users), words, report)
     tests = tuple(claims.tests(documents))
     assertions = tuple(claims.assertions(documents))
     _warn_if_closed(documents, rules, report)
+    if memory is not None:
+        memory.end(failed=report.failed, asked=bool(names.asked))
     report.raise_if_failed()
     policy = Policy(
         files=tuple(SourceFile(d.source.name, d.source.text) for d in documents.documents),

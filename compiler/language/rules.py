@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from wardgate.compiler.language import schema
 from wardgate.compiler.language.definitions import Definitions, check_subject
 from wardgate.compiler.language.destinations import Destinations
 from wardgate.compiler.language.diagnostics import Code, Report
 from wardgate.compiler.language.includes import Documents
+from wardgate.compiler.language.memory import Memory
 from wardgate.compiler.language.model import Action, Everything, Prefix, Rule, ServiceForm
 from wardgate.compiler.language.nodes import Node, Scalar
 from wardgate.compiler.language.schema import Shape
@@ -85,7 +86,11 @@ def _united(found: list[tuple[ServiceForm, ...]]) -> tuple[ServiceForm, ...]:
 
 
 def read_rules(
-    documents: Documents, definitions: Definitions, words: WordReader, report: Report
+    documents: Documents,
+    definitions: Definitions,
+    words: WordReader,
+    report: Report,
+    memory: Memory | None = None,
 ) -> tuple[Rule, ...]:
     """All rules in source order, ids from 1."""
     found: list[Rule] = []
@@ -93,14 +98,34 @@ def read_rules(
         for key, node in document.root.entries:
             if key.text not in _SECTIONS:
                 continue
-            inbound = key.text == "inbound"
-            for subject, action, scalar in _written(node, _SECTIONS[key.text], definitions, report):
-                number = len(found) + 1
-                text, destinations, services = words.rule(scalar)
-                found.append(
-                    Rule(number, action, subject, inbound, text, scalar.position, destinations, services)
-                )
+            first = len(found) + 1
+            rules: Sequence[Rule] | None = None
+            if memory is not None:
+                rules = memory.rules(node, first, definitions.hosts, definitions.services, report)
+            if rules is not None:
+                # Whether it names groups that there are is not said by its text.
+                for subject, _ in schema.entries(report, node, _SECTIONS[key.text]):
+                    check_subject(subject, definitions, report)
+            else:
+                told = len(report)
+                rules = _section(key.text, node, first, definitions, words, report)
+                if memory is not None:
+                    hosts, services = definitions.hosts, definitions.services
+                    memory.keep_rules(node, rules, first, hosts, services, report.since(told))
+            found += rules
     return tuple(found)
+
+
+def _section(
+    name: str, node: Node, first: int, definitions: Definitions, words: WordReader, report: Report
+) -> list[Rule]:
+    inbound = name == "inbound"
+    found: list[Rule] = []
+    for subject, action, scalar in _written(node, _SECTIONS[name], definitions, report):
+        text, destinations, services = words.rule(scalar)
+        number, place = first + len(found), scalar.position
+        found.append(Rule(number, action, subject, inbound, text, place, destinations, services))
+    return found
 
 
 def _written(
