@@ -17,9 +17,9 @@ from wardgate.compiler.lowering.buckets import Buckets
 from wardgate.compiler.lowering.lines import PAGE, PAGE_BITS
 from wardgate.compiler.lowering.patterns import Patterns
 from wardgate.compiler.lowering.plan import Plan
-from wardgate.compiler.lowering.ragged import Integers, Lists, concatenated, distinct, offsets_of
+from wardgate.compiler.lowering.ragged import Lists, concatenated, distinct, offsets_of
 from wardgate.compiler.lowering.survey import Candidate
-from wardgate.compiler.lowering.tables import TableData, narrowest, table
+from wardgate.compiler.lowering.tables import Numbers, TableData, narrowest, table
 
 _DOC = "pattern and service class to which of the bucket's rules decides, and its verdict"
 
@@ -43,7 +43,7 @@ class Judge:
     `value << 6 | first column`."""
 
     patterns: Patterns
-    directory: Integers
+    directory: Numbers
     contents: Lists
 
     @property
@@ -96,7 +96,8 @@ def judge_of(patterns: Patterns) -> Judge:
     inside = places & PAGE - 1 > 0
     # The value at each page's first column.
     first_page = -(-places // PAGE)
-    at_start = np.repeat(values, np.diff(first_page, append=len(patterns) * per_row))
+    pages = np.diff(first_page, append=len(patterns) * per_row)
+    at_start = np.repeat(values.astype(np.uint32), pages)
 
     inner, page_of_inner = places[inside], places[inside] >> PAGE_BITS
     mixed, counts = np.unique(page_of_inner, return_counts=True)
@@ -104,17 +105,16 @@ def judge_of(patterns: Patterns) -> Judge:
     runs = np.empty(offsets[-1], np.int64)
     leads = np.zeros(len(runs), bool)
     leads[offsets[:-1]] = True
-    runs[leads] = at_start[mixed] << PAGE_BITS
+    leading = at_start[mixed].astype(np.int64)
+    runs[leads] = leading << PAGE_BITS
     runs[~leads] = values[inside] << PAGE_BITS | inner & PAGE - 1
 
-    plain = np.ones(len(at_start), bool)
-    plain[mixed] = False
-    used = np.zeros(int(values.max()) + 1, bool)
-    used[at_start[plain]] = True
-    used[0] = True
+    # How many pages are of each value alone, and that of zeros.
+    used = np.bincount(values, pages).astype(np.int64) - np.bincount(leading, minlength=int(values.max()) + 1)
+    used[0] += 1
     constants = np.flatnonzero(used)
     pages_of_one = Lists(constants << PAGE_BITS, np.arange(len(constants) + 1))
-    directory = (np.cumsum(used) - 1)[at_start]
+    directory = (np.cumsum(used > 0) - 1).astype(np.uint32)[at_start]
     others = Lists(runs, offsets)
     number, first = distinct(others)
     directory[mixed] = len(constants) + number

@@ -51,35 +51,49 @@ class LineCollector:
 
     def __init__(self, width: int) -> None:
         self._width = width
-        self._lines: list[Lists] = []
-        self.add(np.zeros((1, width), np.uint32))
+        self._per_row = -(-width // PAGE)
+        self._count = 0
+        self._places = [np.zeros(0, np.int64)]
+        # Line 0 has no starts, and one value, which is 0.
+        self._lines = [Lists(np.zeros(2, np.int64), np.array([0, 2]))]
 
     def add(self, rows: npt.NDArray[np.uint32]) -> None:
         """The next rows, `width` columns each."""
-        padded = np.zeros((len(rows), -(-self._width // PAGE) * PAGE), np.uint32)
+        padded = np.zeros((len(rows), self._per_row * PAGE), np.uint32)
         padded[:, : self._width] = rows
         lines = padded.reshape(-1, PAGE)
+        # Most rows are few prefixes among many: most lines may be nothing.
+        present = np.flatnonzero(lines.any(axis=1))
+        self._places.append(self._count + present)
+        self._count += len(lines)
+        if len(present) < len(lines):
+            lines = lines[present]
         begins = np.ones(lines.shape, bool)
         np.not_equal(lines[:, 1:], lines[:, :-1], out=begins[:, 1:])
         counts = np.count_nonzero(begins, axis=1)
         starts = np.packbits(begins, axis=1, bitorder="little").view("<i8").reshape(-1)
-        # Each line as its starts and then its values.
+        # Each line as its starts, but for bit 0, and then its values.
         offsets = offsets_of(counts + 1)
         both = np.empty(offsets[-1], np.int64)
-        first = np.zeros(len(both), bool)
-        first[offsets[:-1]] = True
-        both[first] = starts
-        both[~first] = lines[begins]
+        leads = _leads(offsets)
+        both[leads] = starts & ~1
+        both[~leads] = lines[begins]
         self._lines.append(Lists(both, offsets))
 
     def lines(self) -> Lines:
         """The matrix of all rows that were added."""
         every = concatenated(self._lines)
         number, first = distinct(every)
+        directory = np.zeros(self._count, np.int64)
+        directory[np.concatenate(self._places)] = number[1:]
         both = every.take(first)
-        leads = np.zeros(len(both.values), bool)
-        leads[both.offsets[:-1]] = True
-        starts = both.values[leads].view(np.uint64) & ~np.uint64(1)
-        runs = Lists(both.values[~leads], offsets_of(both.counts - 1))
-        # The first row, of zeros, was ours.
-        return Lines(self._width, number[-(-self._width // PAGE) :], starts, runs)
+        leads = _leads(both.offsets)
+        starts = both.values[leads].view(np.uint64)
+        return Lines(self._width, directory, starts, Lists(both.values[~leads], offsets_of(both.counts - 1)))
+
+
+def _leads(offsets: Integers) -> npt.NDArray[np.bool_]:
+    """Which values are the first of their list; no list is empty."""
+    leads = np.zeros(offsets[-1], bool)
+    leads[offsets[:-1]] = True
+    return leads

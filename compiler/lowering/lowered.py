@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from wardgate.compiler.collection import paused_collection
 from wardgate.compiler.language.model import Action, Policy
 from wardgate.compiler.lowering.buckets import Buckets, find_buckets
 from wardgate.compiler.lowering.classes import PolicyClasses, policy_classes
@@ -82,21 +81,8 @@ def lower(policy: Policy, choose: Choose | None = None) -> Lowered:
     OverflowError where a table would need ids beyond 32 bits; ValueError where `choose` picks what the
     survey does not offer.
     """
-    with _collection_paused():
+    with paused_collection():
         return _lower(policy, choose or default_plan)
-
-
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """Without the collector of reference cycles, of which lowering makes none; it would look at all
-    objects of a large policy again and again."""
-    paused = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if paused:
-            gc.enable()
 
 
 def _lower(policy: Policy, choose: Choose) -> Lowered:

@@ -99,10 +99,10 @@ class Judging:
         records = self._judgements.records.values[1 : len(buckets) + 1].astype(np.uint64)
         patterns: list[int] = (records >> np.uint64(_FIRST_BITS)).tolist()
         counts = np.array([len(bucket.rules) for bucket in buckets], np.int64)
-        ends = counts.cumsum()
+        ends = counts.cumsum(dtype=np.int64)
         ids = np.fromiter(chain.from_iterable(bucket.rules for bucket in buckets), np.int64, int(ends[-1]))
         firsts = (records & np.uint64((1 << _FIRST_BITS) - 1)).astype(np.int64)
-        elsewhere = self._rules_elsewhere(ids, counts, firsts - (ends - counts))
+        elsewhere = self._rules_elsewhere(ids, counts, np.subtract(firsts, ends - counts, dtype=np.int64))
         # Of all rules of all buckets, what they say, as bytes: those of a bucket are a key.
         said = self._shapes.of_rule[ids]
         shapes, size = said.tobytes(), said.itemsize
