@@ -202,9 +202,11 @@ class DeviceTable:
         """Make the devices those of `specs`, which passed `check_devices`; `known` is what `repair` gave.
 
         A device of the same user with at least one address in common stays: its slot and its session
-        are not touched. All others are removed before new ones are added.
+        are not touched. All others are removed before new ones are added. DeviceError, with nothing
+        changed, where generations have no place for the addresses.
         """
         numbers = [[number_of(address) for address in spec.addresses] for spec in specs]
+        self._owners.check_room(itertools.chain.from_iterable(numbers))
         names = self._subjects.names()
         owners = _match(specs, numbers, known, names)
         staying = {number: owner for place, owner in owners.items() for number in numbers[place]}

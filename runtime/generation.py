@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from wardgate.runtime.addresses import number_of
+from wardgate.runtime.addresses import is_ipv6, number_of, number_range
 from wardgate.runtime.attach import Hook
 from wardgate.runtime.codec import U32, record_codec
 from wardgate.runtime.errors import ArtefactError
@@ -139,9 +139,7 @@ class OpenIndexes:
 
     def _open(self, path: Path, index: TunnelIndex) -> Index:
         with Map.open_pin(path) as raw:
-            first = number_of(ip_address(index.base))
-            view = self._stack.enter_context(raw.view())
-            return Index(range(first, first + index.size), raw.info.id, view)
+            return Index(covered_range(index), raw.info.id, self._stack.enter_context(raw.view()))
 
     def close(self) -> None:
         """Unmap them."""
@@ -233,14 +231,15 @@ def build(
     number = max((generation.number for generation in before), default=0) + 1
     generation = Generation(pins.generations / f"{NEXT}{number}")
     config = {"link_header": int(link_header), "generation": number, "trace": 0}
-    resize = {**sizes(slots), SUBJECT_CLASS.name: class_entries(slots, bits)}
+    entries = sizes(slots, _uncovered_versions(manifest))
+    resize = {**entries, SUBJECT_CLASS.name: class_entries(slots, bits)}
     with ExitStack() as stack:
         given = {**shared.maps, **_common_indexes(manifest, before, stack)}
         loaded = stack.enter_context(load_object(spec, config=config, shared_maps=given, resize=resize))
         generation.path.mkdir()
         try:
             _pin(generation, loaded, stored)
-            shared.complete(pins, _of_scope(loaded, Scope.GATE), slots)
+            shared.complete(pins, _of_scope(loaded, Scope.GATE), entries)
         except BaseException:
             generation.remove()
             raise
@@ -256,6 +255,24 @@ def _common_indexes(manifest: Manifest, before: Iterable[Generation], stack: Exi
             if name not in found and index == wanted[name]:
                 found[name] = stack.enter_context(Map.open_pin(generation.path / name))
     return found
+
+
+def _uncovered_versions(manifest: Manifest) -> int:
+    """Of how many versions of IP the tunnel has addresses that no index covers."""
+    indexes = [index for index in (manifest.tunnel4, manifest.tunnel6) if index is not None]
+    covered = [covered_range(index) for index in indexes]
+    found = set()
+    for prefix in manifest.tunnel:
+        numbers = number_range(prefix)
+        if not any(numbers.start in one and numbers.stop <= one.stop for one in covered):
+            found.add(is_ipv6(numbers.start))
+    return len(found)
+
+
+def covered_range(index: TunnelIndex) -> range:
+    """The numbers of the addresses that an index covers."""
+    first = number_of(ip_address(index.base))
+    return range(first, first + index.size)
 
 
 def stored_manifest(spec: ObjectSpec) -> StoredManifest:

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from wardgate.runtime.addresses import key_of, number_of_key
+from wardgate.runtime.addresses import DeviceError, key_of, number_of_key
 from wardgate.runtime.layout.records import OWNER
 from wardgate.runtime.maps import Map
 from wardgate.runtime.views import MapView
@@ -110,6 +110,17 @@ class Owners:
             found += [index.covers[place] for place in index.view.find(0, _WORD, owner)]
         return found
 
+    def check_room(self, addresses: Iterable[int]) -> None:
+        """DeviceError unless all generations have a place for all of these."""
+        needed, room = len(self._in_others(addresses)), self._others.info.max_entries
+        if needed > room:
+            raise DeviceError(
+                "place addresses",
+                "",
+                f"{needed} are outside the policies' indexes, where the gate has room for {room}",
+                "detach it and create it with more device slots, or let the policy's tunnel begin with them",
+            )
+
     def show(self, owners: Mapping[int, int]) -> None:
         """Give addresses that nobody has to owners."""
         for index in self._followers:
@@ -134,7 +145,9 @@ class Owners:
             index.set(_covered(nobody, index))
 
     def settle(self, known: Mapping[int, int]) -> None:
-        """Bring the places that are not the authority's to what `known()` said."""
+        """Bring the places that are not the authority's to what `known()` said; DeviceError, with nothing
+        changed, where they have no room."""
+        self.check_room(known)
         for index in self._followers:
             first, owners = index.covers.start, index.owners()
             wanted = _covered(known, index)

@@ -26,10 +26,12 @@ _NEEDED: Final = (
 )
 
 
-def sizes(slots: int) -> dict[str, int]:
-    """Entries of the shared maps whose size follows from the number of device slots."""
+def sizes(slots: int, uncovered: int) -> dict[str, int]:
+    """Entries of the shared maps whose size follows from the number of device slots, where the policy's
+    indexes leave the tunnel's addresses of `uncovered` versions of IP to the hash. It has room for one of a
+    device, whatever the policy: another one may leave some."""
     return {
-        layouts.ADDRESSES.name: 2 * slots,
+        layouts.ADDRESSES.name: max(uncovered, 1) * slots,
         layouts.DEVICES.name: slots,
         layouts.LIMITS.name: slots,
     }
@@ -58,17 +60,22 @@ class SharedMaps:
             raise
         return shared
 
-    def complete(self, pins: GatePins, made: Mapping[str, Map], slots: int) -> None:
-        """Take over and pin `made`, and make and pin what the runtime needs and is still missing."""
+    def complete(self, pins: GatePins, made: Mapping[str, Map], entries: Mapping[str, int]) -> None:
+        """Take over and pin `made`, and make and pin what the runtime needs and is still missing; `entries`
+        as from `sizes`."""
         for name, found in made.items():
             if name not in self._maps:
                 self._maps[name] = found.dup()
                 found.pin(pins.maps / name)
         for layout in _NEEDED:
             if layout.name not in self._maps:
-                entries = sizes(slots).get(layout.name, layout.entries)
                 new = Map.create(
-                    layout.name, layout.type, layout.key_size, layout.value_size, entries, layout.flags
+                    layout.name,
+                    layout.type,
+                    layout.key_size,
+                    layout.value_size,
+                    entries.get(layout.name, layout.entries),
+                    layout.flags,
                 )
                 self._maps[layout.name] = new
                 new.pin(pins.maps / layout.name)

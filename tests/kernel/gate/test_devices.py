@@ -277,6 +277,22 @@ def test_an_index_of_the_same_addresses_is_shared(net, gate_name, build) -> None
         assert net.from_device()
 
 
+def test_a_gate_has_room_outside_the_indexes_for_one_address_of_a_device(net, gate_name, build) -> None:
+    specs = [DeviceSpec.of("alice", f"10.77.0.{n}", f"fd77::{n}", f"fd77::1:{n}") for n in (2, 3, 4)]
+    with net.at_gateway():
+        gate = Gate.create_or_adopt(build(OPEN), device=net.device, name=gate_name, device_slots=5)
+        gate.set_devices(specs[:2])
+        with pytest.raises(DeviceError, match=r"6 are outside.*room for 5"):
+            gate.set_devices(specs)
+        assert len(gate.devices.list()) == 2
+        with pytest.raises(DeviceError, match="6 are outside"):
+            gate.swap(build(OPEN, index=None))
+        assert len(generations(GatePins(gate_name))) == 1
+        gate.set_devices([DeviceSpec(spec.addresses[:2], spec.user) for spec in specs[:2]])
+        gate.swap(build(OPEN, index=None))
+        assert net.from_device()
+
+
 @pytest.mark.parametrize("bits", [16, 32])
 def test_classes_are_as_wide_as_the_policy_says(net, gate_name, build, bits) -> None:
     users = [f"user{number}" for number in range(9)]
