@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wardgate.compiler.compile import Artefact, compile_parsed, compile_policy
+    from wardgate.compiler.recompile import Change, Recompiler
 
-__all__ = ["Artefact", "compile_parsed", "compile_policy"]
+__all__ = ["Artefact", "Change", "Recompiler", "compile_parsed", "compile_policy"]
 
 
 def __getattr__(name: str) -> Any:
     # Not imported with the package: reading and checking a policy needs no numpy, compiling does.
+    if name in ("Change", "Recompiler"):
+        from wardgate.compiler import recompile
+
+        return getattr(recompile, name)
     if name in __all__:
         from wardgate.compiler import compile as compiling
 

@@ -89,10 +89,10 @@ def _compile(
     unit = generate(lowered)
     # Programs depend on the shapes of tables, not on what is in them: all else is done meanwhile.
     tools.start(unit)
-    described = describe(lowered, tools.tools())
+    tables = {table.section: table.to_bytes() for table in lowered.tables}
+    described = describe(lowered, tables, tools.tools())
     decision = justify(lowered.survey, lowered.plan, budget)
     manifest = replace(described, certificate=certify(decision, described))
-    tables = {table.section: table.to_bytes() for table in lowered.tables}
     sections = {MANIFEST_SECTION: manifest.to_json(), **tables}
     proved = validate_sections(sections, loaded.policy) if validate else None
     data = assemble(tools.result().data, tables, manifest, sections[MANIFEST_SECTION])

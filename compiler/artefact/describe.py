@@ -46,15 +46,47 @@ def _file_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def describe(lowered: Lowered, tools: Mapping[str, str]) -> Manifest:
-    """The manifest of `lowered`, made by `tools` (name to version)."""
+def describe_files(policy: Policy) -> tuple[PolicyFile, ...]:
+    """The manifest's `files`."""
+    return tuple(PolicyFile(file.name, _file_digest(file.text)) for file in policy.files)
+
+
+def describe_rules(policy: Policy) -> tuple[RuleSource, ...]:
+    """The manifest's `rules`."""
+    return tuple(
+        RuleSource(
+            rule.id,
+            rule.action.value,
+            rule.subject,
+            rule.inbound,
+            rule.position.file,
+            rule.position.line,
+            rule.position.column,
+            rule.text,
+        )
+        for rule in policy.rules
+    )
+
+
+def tables_digest(tables: Mapping[str, bytes]) -> str:
+    """SHA-256, in hex, of tables (section to content) and the names of their sections."""
+    digest = hashlib.sha256()
+    for name in sorted(tables):
+        digest.update(f"{name}\0{len(tables[name])}\0".encode())
+        digest.update(tables[name])
+    return digest.hexdigest()
+
+
+def describe(lowered: Lowered, tables: Mapping[str, bytes], tools: Mapping[str, str]) -> Manifest:
+    """The manifest of `lowered`, whose tables' content is `tables` (by section), made by `tools` (name to
+    version)."""
     policy = lowered.policy
     prefixes = [str(prefix) for prefix in lowered.destinations.prefixes]
     return Manifest(
         format=FORMAT_VERSION,
         wardgate=importlib.metadata.version("wardgate"),
         digest=policy_digest(policy),
-        files=tuple(PolicyFile(file.name, _file_digest(file.text)) for file in policy.files),
+        files=describe_files(policy),
         tunnel=tuple(str(prefix) for prefix in policy.tunnel),
         tunnel4=_index(lowered, 4),
         tunnel6=_index(lowered, 6),
@@ -62,19 +94,7 @@ def describe(lowered: Lowered, tools: Mapping[str, str]) -> Manifest:
         default_class=DEFAULT_CLASS,
         subjects=lowered.classes.of_user,
         resolved={name: tuple(str(a) for a in found) for name, found in policy.resolved.items()},
-        rules=tuple(
-            RuleSource(
-                rule.id,
-                rule.action.value,
-                rule.subject,
-                rule.inbound,
-                rule.position.file,
-                rule.position.line,
-                rule.position.column,
-                rule.text,
-            )
-            for rule in policy.rules
-        ),
+        rules=describe_rules(policy),
         buckets=tuple(
             Bucket(number, prefixes[destination - 1], inbound, rules)
             for number, (destination, inbound, rules) in enumerate(lowered.buckets.parts(), 1)
@@ -83,6 +103,7 @@ def describe(lowered: Lowered, tools: Mapping[str, str]) -> Manifest:
             Table(data.name, data.section, data.element, len(data.values), data.doc)
             for data in lowered.tables
         ),
+        tables_digest=tables_digest(tables),
         parameters=lowered.parameters,
         maps=tuple(MapUse(layout.name, layout.scope.value, entries) for layout, entries in map_uses(lowered)),
         programs=_PROGRAMS,

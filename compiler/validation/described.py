@@ -15,12 +15,17 @@ _HALF = 64
 
 
 def check_description(encoded: Encoded, policy: Policy) -> None:
-    """ValidationError where the manifest describes another policy: its files, tunnel, names and rules."""
-    manifest = encoded.manifest
+    """ValidationError where the manifest describes another policy: its files, tunnel, names and rules; or
+    other indexes of the tunnel than its programs have."""
+    check_manifest(encoded.manifest, policy)
+    _check_tunnel_indexes(encoded, policy)
+
+
+def check_manifest(manifest: Manifest, policy: Policy) -> None:
+    """The part of it that needs no tables: ValidationError for other files, tunnels, names and rules."""
     for part, said, meant in _parts(manifest, policy):
         if said != meant:
             raise ValidationError(f"the manifest's {part}", _shown(said), f"has {_shown(meant)}")
-    _check_tunnel_indexes(encoded, policy)
 
 
 def _parts(manifest: Manifest, policy: Policy) -> Iterator[tuple[str, object, object]]:

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import chain, islice
 from json.encoder import encode_basestring
 from operator import attrgetter
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 _Writer = Callable[[Sequence[Any]], list[str]]
 """From values of one annotation to their texts."""
@@ -20,8 +20,7 @@ _Writer = Callable[[Sequence[Any]], list[str]]
 
 def write(value: Any) -> str:
     """The JSON text of a dataclass whose annotations are those that typed_json knows."""
-    kind: Any = type(value)
-    (text,) = _writer(kind)((value,))
+    (text,) = _writer(cast("Any", type(value)))((value,))
     return text
 
 

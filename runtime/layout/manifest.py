@@ -171,7 +171,8 @@ class Certificate:
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """See the module. `classes` counts policy classes with class 0; `parameters` are the numbers
-    that the generated C was specialised with, by name, for decoders and interpreters."""
+    that the generated C was specialised with, by name, for decoders and interpreters. `tables_digest`:
+    SHA-256 of what is in the tables, so of what a class means."""
 
     format: int
     wardgate: str
@@ -187,6 +188,7 @@ class Manifest:
     rules: tuple[RuleSource, ...]
     buckets: tuple[Bucket, ...]
     tables: tuple[Table, ...]
+    tables_digest: str
     parameters: Mapping[str, int]
     maps: tuple[MapUse, ...]
     programs: tuple[ProgramUse, ...]

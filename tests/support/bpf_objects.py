@@ -181,6 +181,7 @@ def manifest() -> Manifest:
             Table("t_port", ".rodata.t_port", 2, 64, "ports"),
             Table("t_decision", ".rodata.t_decision", 4, 16, "decisions"),
         ),
+        tables_digest="",
         parameters={"class_bits": 16},
         maps=tuple(MapUse(m.name, m.scope.value, _entries(m)) for m in MAPS),
         programs=(

@@ -87,6 +87,6 @@ def encode(policy: Policy | str, choose: Choose | None = None) -> EncodedPolicy:
     lowered = lower(policy, choose)
     return EncodedPolicy(
         policy,
-        describe(lowered, {"none": "1"}),
+        describe(lowered, {table.section: table.to_bytes() for table in lowered.tables}, {"none": "1"}),
         {table.name: (table.element, table.to_bytes()) for table in lowered.tables},
     )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from packet_scenarios import A4, A6, B4, udp
-from planes import SECOND, Plane
+from planes import SECOND, Plane, before
 from wardgate.compiler.explain import packets
 from wardgate.runtime.layout.codes import Reason
 from wardgate.runtime.layout.records import FLOW, FLOW_KEY, FLOWS_A_DEVICE
@@ -214,7 +214,7 @@ def the_quieter_flow_makes_room(plane: Plane) -> None:
     for ages, chosen in (((20, 10), first), ((10, 20), second), ((10, 300), second), ((300, 10), first)):
         forget(plane)
         for place, age in zip((first, second), ages, strict=True):
-            put(plane, slot, place, {"last_seen": now - age * SECOND, "device_port": 1})
+            put(plane, slot, place, {"last_seen": before(now, age * SECOND), "device_port": 1})
         assert plane.out(packet).passed
         ports = {place: record["device_port"] for (_, place), record in flows(plane).items()}
         assert ports == {first: 1, second: 1, chosen: 4000}
@@ -229,12 +229,12 @@ def a_known_flow_stays_where_it_is(plane: Plane) -> None:
     assert plane.out(packet).passed
     ((_, record),) = flows(plane).items()
     forget(plane)
-    put(plane, slot, second, {**record, "last_seen": plane.now() - 2 * SECOND})
-    before = plane.now() - SECOND
+    put(plane, slot, second, {**record, "last_seen": before(plane.now(), 2 * SECOND)})
+    earlier = plane.now() - SECOND
     assert plane.out(packet).passed
     ((place, found),) = flows(plane).items()
     assert place == (slot, second)
-    assert found["last_seen"] > before
+    assert found["last_seen"] > earlier
     assert {**found, "last_seen": 0} == {**record, "last_seen": 0}
     # What another processor has noted later is not set back.
     later = plane.now() + 100 * SECOND

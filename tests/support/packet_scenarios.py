@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from planes import SECOND, TICK, Plane
+from planes import SECOND, TICK, Plane, before
 from wardgate.compiler.explain import packets
 from wardgate.runtime.layout.codes import DEVICE_LOCKED, NOBODY_CLASS, REASON_SLOTS, Reason
 
@@ -204,13 +204,13 @@ def idle_sessions_stay_ended(plane: Plane) -> None:
     now = plane.now()
     fields = {"deadline": now + 600 * SECOND, "idle_limit": 60 * SECOND}
     packet = tcp(A4, "10.1.2.3", 4000, 22, "A")
-    plane.session(slot, **fields, last_active=now - 50 * SECOND)
+    plane.session(slot, **fields, last_active=before(now, 50 * SECOND))
     assert plane.out(packet).passed
     assert plane.device_record(slot)["last_active"] >= now - TICK
-    plane.session(slot, **fields, last_active=now - 50 * SECOND)
+    plane.session(slot, **fields, last_active=before(now, 50 * SECOND))
     assert plane.to(tcp("10.1.2.3", A4, 22, 4000, "A")).passed
-    assert plane.device_record(slot)["last_active"] == now - 50 * SECOND
-    plane.session(slot, **fields, last_active=now - 61 * SECOND)
+    assert plane.device_record(slot)["last_active"] == before(now, 50 * SECOND)
+    plane.session(slot, **fields, last_active=before(now, 61 * SECOND))
     for _ in range(2):
         assert plane.out(packet).reason is Reason.IDLE
     assert plane.out(tcp(A4, "10.0.0.5", 4000, 80)).passed

@@ -30,6 +30,13 @@ from wardgate.runtime.layout.manifest import Manifest
 from wardgate.runtime.layout.records import CLASSES, DEVICE, EVENT, FLOW, FRAGMENT, HITS, PROCESSOR
 
 SECOND = 10**9
+
+
+def before(time: int, ns: int) -> int:
+    """So long before a time, as programs reckon, which wrap: a machine may be up for less."""
+    return time - ns & (1 << 64) - 1
+
+
 TICK = 10**7
 """Nanoseconds that the programs' clock may be late, at most: a tick where CONFIG_HZ is 100, the least."""
 
@@ -140,7 +147,8 @@ class Plane(ABC):
     def age_flows(self, ns: int) -> None:
         for key, value in self.items("flows"):
             record = FLOW.unpack(value)
-            self.update("flows", key, FLOW.pack({**record, "last_seen": record["last_seen"] - ns}))
+            record["last_seen"] = before(record["last_seen"], ns)
+            self.update("flows", key, FLOW.pack(record))
 
     def age_fragments(self, ns: int) -> None:
         for key, value in self.items("fragments"):

@@ -91,6 +91,7 @@ MANIFEST = Manifest(
         Table("narrow", ".rodata.t_narrow", 2, 64, "of 16 bits"),
         Table("wide", ".rodata.t_wide", 4, 16, "of 32 bits"),
     ),
+    tables_digest="",
     parameters={},
     maps=(MapUse("devices", "gate", 16), MapUse("addresses", "gate", 16)),
     programs=(

@@ -222,6 +222,7 @@ def _manifest(
         ),
         buckets=(),
         tables=(m.Table("action", ".rodata.t_action", 4, 4, "class to action"),),
+        tables_digest="",
         parameters={"class_bits": class_bits},
         maps=(
             m.MapUse("addresses", "gate", 131072), m.MapUse("devices", "gate", 65536),

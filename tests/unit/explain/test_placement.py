@@ -16,7 +16,7 @@ def manifest(*, class_bits: int = 16, **indexes: TunnelIndex | None) -> Manifest
     nothing: dict[str, Any] = dict.fromkeys(("files", "rules", "buckets", "tables", "maps", "programs"), ())
     return Manifest(
         format=FORMAT_VERSION, wardgate="0", digest="", tunnel=(), classes=3, default_class=1, subjects={},
-        resolved={}, parameters={"class_bits": class_bits}, features=(), tools={},
+        resolved={}, tables_digest="", parameters={"class_bits": class_bits}, features=(), tools={},
         **{"tunnel4": None, "tunnel6": None, **nothing, **indexes},
     )  # fmt: skip
 

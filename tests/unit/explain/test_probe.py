@@ -32,6 +32,7 @@ def manifest(**changes: Any) -> Manifest:
         "rules": (RULE,),
         "buckets": (Bucket(1, "10.1.0.0/16", inbound=False, rules=(1,)),),
         "tables": (),
+        "tables_digest": "",
         "parameters": {"class_bits": 16},
         "maps": (),
         "programs": (),
