@@ -10,15 +10,15 @@ from wardgate.cli import columns
 if TYPE_CHECKING:
     from wardgate.runtime.layout.manifest import Certificate, Choice, PathCost
 
-_WIDTH = 80
+_WIDTH = 78
 
 
 def lines(certificate: Certificate) -> Iterator[str]:
-    """The certificate in lines of at most 80 columns."""
+    """The certificate, in lines of at most 78 columns."""
     from wardgate.compiler.costs.sizes import size
 
     yield f"cost certificate, for a gate with {certificate.devices:,} devices; ns where traffic is"
-    yield f"{'hot   busy spread':>{_WIDTH}}"
+    yield f"{'hot':>62}{'busy':>7}{'spread':>7}"
     for choice in certificate.choices:
         yield from _choice(choice)
     if certificate.paths:

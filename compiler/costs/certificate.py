@@ -83,10 +83,11 @@ def _passed(packet: str, version: int, loads: int, lookups: int, prediction: Pre
 
 def _dropped(packet: str, loads: int, mfa: bool, inbound: bool) -> PathCost:
     """The fast path finds the owner, its class and the decision; the slow one again, and then for the inbound
-    policy; an mfa rule may be at fault each time. The drop is then counted, and its device's limit asked."""
+    policy; an mfa rule may be at fault each time. The drop is then counted, and its device's limit asked.
+    The clock is kept where a CPU counts: the slow path asks for it at each decision, and for each session."""
     decisions = 3 if inbound else 2
     lookups = 2 + 2 + (decisions if mfa else 0) + 1
-    counters = 1 + (decisions - 1) + 2
+    counters = 1 + (decisions - 1) * (2 if mfa else 1) + 2
     return PathCost(packet, decisions, decisions * loads, lookups, counters, None, None, None)
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from wardgate.runtime.layout.manifest import FORMAT_VERSION
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 OFFICE = EXAMPLES / "office.yaml"
@@ -55,7 +56,7 @@ def broken_artefacts(data: bytes) -> dict[str, bytes]:
         "big-endian": data[:5] + b"\x02" + data[6:],
         "32 bits": data[:4] + b"\x01" + data[5:],
         "section headers far away": data[:40] + b"\xff" * 7 + b"\x00" + data[48:],
-        "a newer manifest": data.replace(b'"format":1,', b'"format":9,'),
+        "a newer manifest": data.replace(b'"format":%d,' % FORMAT_VERSION, b'"format":9,'),
         "no manifest": data.replace(b".wardgate.manifest\0", b".wardgate.manifezt\0"),
     }
     assert len(set(damaged.values())) == len(damaged)

@@ -76,7 +76,8 @@ def test_not_utf8_has_a_place():
 
 
 def test_megabytes_of_nesting_are_refused():
-    assert "nested too deeply" in mistakes("[" * 10_000_000)[0][2]
+    # By us, or by a YAML library that counts itself.
+    assert "nest" in mistakes("[" * 10_000_000)[0][2]
 
 
 def test_too_large(monkeypatch):

@@ -5,7 +5,8 @@ from wardgate.cli import services
 from wardgate.compiler.language import parse_policy_text
 from wardgate.compiler.language.model import ICMP, ICMPV6, MAX_PORT, PORT_PROTOCOLS
 from wardgate.compiler.lowering.lowered import lower
-from wardgate.compiler.lowering.services import service_classes, service_tables
+from wardgate.compiler.lowering.ports import service_tables
+from wardgate.compiler.lowering.services import service_classes
 
 POLICY = """\
 version: 1
