@@ -20,6 +20,7 @@ from wardgate.compiler.compile import Artefact, compile_parsed
 from wardgate.compiler.language import Diagnostic, PolicyReader, Resolver
 from wardgate.compiler.language.model import Policy, Rule
 from wardgate.compiler.lowering.classes import policy_classes
+from wardgate.compiler.lowering.lowered import Lowered
 from wardgate.compiler.validation import validate_reassigned
 from wardgate.runtime.layout.manifest import Manifest
 
@@ -60,11 +61,11 @@ class Recompiler:
         with paused_collection():
             loaded = self._reader.load()
             if self._last is not None:
-                manifest = reassigned(self._last, loaded.policy)
+                last, lowered = self._last.manifest, self._last.lowered
+                manifest = reassigned(last, lowered, loaded.policy)
                 if manifest is not None:
                     if self._validate:
-                        before = self._last
-                        validate_reassigned(manifest, loaded.policy, before.manifest, before.lowered.policy)
+                        validate_reassigned(manifest, loaded.policy, last, lowered.policy)
                     return Change(manifest, None, loaded.warnings)
             artefact = compile_parsed(
                 loaded.policy,
@@ -78,15 +79,16 @@ class Recompiler:
         return Change(artefact.manifest, artefact, loaded.warnings)
 
 
-def reassigned(artefact: Artefact, policy: Policy) -> Manifest | None:
-    """The manifest with which `artefact` means `policy`, by giving users other classes of those it has; None
-    where that cannot be: other rules, addresses or tunnels, or users with a set of groups that is new."""
-    before = artefact.lowered.policy
+def reassigned(manifest: Manifest, lowered: Lowered, policy: Policy) -> Manifest | None:
+    """The manifest with which an artefact, made of `lowered`, means `policy`, by giving users other classes of
+    those it has; None where that cannot be: other rules, addresses or tunnels, or users with a set of groups
+    that is new. `manifest` is the artefact's own."""
+    before = lowered.policy
     if (policy.tunnel, policy.resolved) != (before.tunnel, before.resolved):
         return None
     if not _same_rules(before.rules, policy.rules):
         return None
-    has = {found.subjects: found.number for found in artefact.lowered.classes.classes}
+    has = {found.subjects: found.number for found in lowered.classes.classes}
     wanted = policy_classes(policy)
     number_of = {found.number: has.get(found.subjects) for found in wanted.classes}
     # The first class is that of users whom the policy does not name, here as there: its subjects are `*`.
@@ -98,10 +100,10 @@ def reassigned(artefact: Artefact, policy: Policy) -> Manifest | None:
         subjects[user] = found
     moved = any(old is not new and old != new for old, new in zip(before.rules, policy.rules, strict=True))
     return replace(
-        artefact.manifest,
+        manifest,
         digest=policy_digest(policy),
         files=describe_files(policy),
-        rules=describe_rules(policy) if moved else artefact.manifest.rules,
+        rules=describe_rules(policy) if moved else manifest.rules,
         subjects=subjects,
     )
 
