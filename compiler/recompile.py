@@ -80,9 +80,9 @@ class Recompiler:
 
 
 def reassigned(manifest: Manifest, lowered: Lowered, policy: Policy) -> Manifest | None:
-    """The manifest with which an artefact, made of `lowered`, means `policy`, by giving users other classes of
-    those it has; None where that cannot be: other rules, addresses or tunnels, or users with a set of groups
-    that is new. `manifest` is the artefact's own."""
+    """The manifest with which an artefact, made of `lowered`, means `policy`, by giving users other classes
+    of those that it has. None where that cannot be: other rules, addresses or tunnels, or users with a set of
+    groups that is new. `manifest` is the artefact's own."""
     before = lowered.policy
     if (policy.tunnel, policy.resolved) != (before.tunnel, before.resolved):
         return None

@@ -159,17 +159,17 @@ def wrong_class(artefact: Artefact) -> dict[str, int]:
         lambda artefact: {"subjects": {**artefact.manifest.subjects, "carol": 2}},
         lambda artefact: {"subjects": {**artefact.manifest.subjects, "eve": 2}},
         lambda artefact: {"subjects": {**artefact.manifest.subjects, "bob": 77}},
-        lambda artefact: {"default_class": 2},
+        lambda _: {"default_class": 2},
         lambda artefact: {"rules": artefact.manifest.rules[::-1]},
-        lambda artefact: {"files": ()},
+        lambda _: {"files": ()},
     ],
 )
 def test_the_proof_finds_what_is_wrong(damage: Callable[[Artefact], dict[str, object]]) -> None:
     policy = parse_policy_text(OFFICE, "office.yaml").policy
     artefact = compile_parsed(policy)
     validate_reassigned(artefact.manifest, policy, artefact.manifest, policy)
+    wrong = replace(artefact.manifest, **damage(artefact))
     with pytest.raises(ValidationError):
-        wrong = replace(artefact.manifest, **damage(artefact))  # type: ignore[arg-type]
         validate_reassigned(wrong, policy, artefact.manifest, policy)
 
 
