@@ -48,6 +48,18 @@ INLINE u32 destination4(u64 address)
 	return entry;
 }
 #endif
+#if V4_CODE
+/* 1 if an address has reached a boundary, which is a constant. */
+INLINE u64 reached4(u64 address, u64 boundary)
+{
+	return not_negative(address - boundary);
+}
+
+INLINE u32 destination4(u64 address)
+{
+	return LOAD(t_route4_class, ROUTE4_REACHED(address));
+}
+#endif
 #if V4_SEARCH
 #if V4_STEPS
 /* 1 if an address has reached the boundary at `position`, which is in the table. */
@@ -85,27 +97,37 @@ INLINE u32 destination4(u64 address)
 	return LOAD(t_route4_class, position);
 }
 #endif
-#if V6_SEARCH
+#if V6_COMPARES
 /* A number whose sign bit is set if a < b + borrow, without a branch. */
 INLINE u64 less(u64 a, u64 b, u64 borrow)
 {
 	return (~a & b) | (~(a ^ b) & (a - b - borrow));
 }
 
-/* 1 if an address has reached the boundary at `position`, which is in the tables. */
-INLINE u64 reached6(u64 high, u64 low, u64 position)
+/* 1 if an address has reached a boundary. */
+INLINE u64 reached6(u64 high, u64 low, u64 boundary_high, u64 boundary_low)
 {
-	u64 boundary = t_route6_high[position];
 	u64 below = 0;
 #if V6_LOW
 
-	below = less(low, t_route6_low[position], 0) >> 63;
+	below = less(low, boundary_low, 0) >> 63;
 #endif
 #if V6_SHARED
 	/* Both begin with the same bit, so that their difference has its sign. */
-	return not_negative(high - boundary - below);
+	return not_negative(high - boundary_high - below);
 #else
-	return not_negative(less(high, boundary, below));
+	return not_negative(less(high, boundary_high, below));
+#endif
+}
+#endif
+#if V6_SEARCH
+/* The low half of the boundary at `position`, which is in the tables. */
+INLINE u64 boundary6_low(u64 position)
+{
+#if V6_LOW
+	return t_route6_low[position];
+#else
+	return 0;
 #endif
 }
 #endif
@@ -130,8 +152,11 @@ INLINE u32 destination6(u64 high, u64 low)
 #pragma clang loop unroll(full)
 	for (u64 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1) {
 		BOUND(position, ENTRIES(t_route6_high) - step);
-		position += step * reached6(high, low, position + step);
+		position += step * reached6(high, low, t_route6_high[position + step], boundary6_low(position + step));
 	}
+#endif
+#if V6_CODE
+	position = ROUTE6_REACHED(high, low);
 #endif
 	return LOAD(t_route6_class, position);
 }

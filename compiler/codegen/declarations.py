@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 
 from wardgate.compiler.codegen.unit import PLACEHOLDER_PREFIX
@@ -98,3 +98,21 @@ def parameter_declarations(parameters: Mapping[str, int]) -> str:
         f"#define {name.upper()} {value}{'ULL' if value >= 1 << 32 else 'U'}\n"
         for name, value in parameters.items()
     )
+
+
+def boundary_declarations(parameters: Mapping[str, int]) -> str:
+    """Of routes that are straight-line code: how many of the boundaries an address has reached."""
+    parts = []
+    if "route4_boundaries" in parameters:
+        numbers = range(1, parameters["route4_boundaries"] + 1)
+        compared = [f"reached4(address, ROUTE4_BOUNDARY_{number})" for number in numbers]
+        parts.append(_sum("ROUTE4_REACHED(address)", compared))
+    if "route6_boundaries" in parameters:
+        names = [f"ROUTE6_BOUNDARY_{number}" for number in range(1, parameters["route6_boundaries"] + 1)]
+        compared = [f"reached6(high, low, {name}_HIGH, {name}_LOW)" for name in names]
+        parts.append(_sum("ROUTE6_REACHED(high, low)", compared))
+    return "".join(parts)
+
+
+def _sum(name: str, terms: Sequence[str]) -> str:
+    return f"#define {name} \\\n\t({' + '.join(terms) or '0'})\n".replace(" + ", " + \\\n\t ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from wardgate.compiler.codegen.declarations import (
+    boundary_declarations,
     code_declarations,
     config_declaration,
     map_declarations,
@@ -77,6 +78,7 @@ def generate(lowered: Lowered) -> TranslationUnit:
         config_declaration(),
         map_declarations(map_uses(lowered)),
         table_declarations(lowered.tables),
+        boundary_declarations(lowered.parameters),
         _tunnel4(lowered),
     ]
     sources = {file.name: file.text for file in lowered.policy.files}

@@ -43,11 +43,13 @@ of services are larger than this where ports abound, but packets have few of the
 HASH_NS: Final = 12.0
 STEP4_NS: Final = 1.2
 STEP6_NS: Final = 1.5
+COMPARE4_NS: Final = 0.5
+COMPARE6_NS: Final = 0.8
 RANK_NS: Final = 6.0
 MAP_NS: Final = 0.4
-"""Work besides loads: hashing a key; two halving steps of a search for IPv4, which go together and load three
-keys at once; one for each half of an IPv6 address; counting the bits of a line; bounding the index of an
-array map. Parsing and counting are hidden behind the loads."""
+"""Work besides loads: hashing a key; two halving steps of a search for IPv4, which go together and load
+three keys at once; one for each half of an IPv6 address; comparing with a constant, likewise; counting the
+bits of a line; bounding the index of an array map. Parsing and counting are hidden behind the loads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,9 @@ def part_of(candidate: Candidate, devices: int, share: float = 1.0) -> Part:
             part * MAP_NS + (1 - part) * hashed.work,
             share,
         )
+    if candidate.variant == "code":
+        compared = COMPARE4_NS if candidate.structure == "route4" else COMPARE6_NS * (1 + candidate.wide)
+        return Part(candidate.loads, candidate.touched, candidate.steps * compared, share)
     if candidate.structure == "route4":
         rounds = -(-candidate.steps // 2)
         return Part(candidate.loads - candidate.steps + rounds, candidate.touched, rounds * STEP4_NS, share)
@@ -168,6 +173,8 @@ def loads_of(candidate: Candidate) -> int:
     if candidate.variant == "ranked":
         # The two words of a line come together.
         return candidate.loads + 1
+    if candidate.variant == "code":
+        return candidate.loads
     if candidate.structure == "route4":
         # Two halving steps are one, with three loads at once.
         return candidate.loads + candidate.steps // 2

@@ -12,6 +12,8 @@ def form(structure: str, variant: str, parameter: int) -> str:
     """A form as people name it: `search, 12 index bits`."""
     if structure in ("route4", "route6") and variant == "search":
         return f"search, {parameter} index bits" if parameter else "search, no index"
+    if variant == "code":
+        return "straight-line code"
     if variant == "index":
         return f"index of {parameter:,} addresses"
     return variant

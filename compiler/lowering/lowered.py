@@ -139,6 +139,8 @@ def _lower(policy: Policy, choose: Choose) -> Lowered:
             tables += encoded
             parameters |= numbers
             needed |= names
+    if needed & {"V6_SEARCH", "V6_CODE"}:
+        needed.add("V6_COMPARES")
     indexed = {}
     for version, size in ((4, plan.tunnel4_size), (6, plan.tunnel6_size)):
         if size and version in structures.tunnels:

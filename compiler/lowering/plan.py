@@ -12,7 +12,8 @@ from wardgate.compiler.lowering.survey import STRUCTURES, Candidate, Structure, 
 
 Reach = Literal["plain", "paged", "ranked"]
 Judge = Literal["plain", "paged"]
-Route4 = Literal["trie", "search"]
+Route4 = Literal["trie", "search", "code"]
+Route6 = Literal["search", "code"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,13 @@ class Plan:
     route6_index_bits: int
     tunnel4_size: int
     tunnel6_size: int
+    route6: Route6 = "search"
 
     def parts(self) -> dict[Structure, tuple[str, int]]:
         """Variant and parameter of each structure, as candidates have them."""
         return {
             "route4": (self.route4, self.route4_index_bits if self.route4 == "search" else 0),
-            "route6": ("search", self.route6_index_bits),
+            "route6": (self.route6, self.route6_index_bits if self.route6 == "search" else 0),
             "reach": (self.reach, 0),
             "judge": (self.judge, 0),
             "tunnel4": ("index" if self.tunnel4_size else "hash", self.tunnel4_size),
@@ -70,14 +72,20 @@ def plan_of(candidates: dict[Structure, Candidate]) -> Plan:
         reach = "paged"
     elif variants.get("reach") == "ranked":
         reach = "ranked"
+    route4: Route4 = "trie"
+    if variants.get("route4") == "search":
+        route4 = "search"
+    elif variants.get("route4") == "code":
+        route4 = "code"
     return Plan(
         reach=reach,
         judge="paged" if variants.get("judge") == "paged" else "plain",
-        route4="search" if variants.get("route4") == "search" else "trie",
+        route4=route4,
         route4_index_bits=parameters.get("route4", 0),
         route6_index_bits=parameters.get("route6", 0),
         tunnel4_size=parameters.get("tunnel4", 0),
         tunnel6_size=parameters.get("tunnel6", 0),
+        route6="code" if variants.get("route6") == "code" else "search",
     )
 
 
@@ -85,7 +93,8 @@ def default_plan(survey: Survey) -> Plan:
     """The plan where nobody knows what a load costs: few loads, from tables that are not large.
 
     A load is taken to cost as the square root of the bytes that it is one of, as it roughly does over
-    the caches of a processor. Tunnels are indexed: a hash costs more than any array.
+    the caches of a processor. Tunnels are indexed: a hash costs more than any array. No straight-line code,
+    which costs other things than loads.
     """
     found: dict[Structure, Candidate] = {}
     for structure in STRUCTURES:
@@ -97,7 +106,8 @@ def default_plan(survey: Survey) -> Plan:
             size = whole if whole <= tunnel.WHOLE else tunnel.PART
             found[structure] = next(c for c in candidates if c.parameter == size)
         else:
-            found[structure] = min(candidates, key=_weight)
+            tables = [candidate for candidate in candidates if candidate.variant != "code"]
+            found[structure] = min(tables, key=_weight)
     return plan_of(found)
 
 

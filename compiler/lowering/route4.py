@@ -4,6 +4,8 @@
   class, or with the bit `route4_pointer` set the number of the node that goes on.
 - search: `route4_keys` are the addresses from which on another class holds, and `route4_class` has that.
   `route4_index`, by the first bits of the address, tells where the search begins; see `search`.
+- code: the addresses from which on another class holds are constants of the program, which counts those that
+  an address has reached; `route4_class` has the class by their number.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from wardgate.compiler.lowering.tables import TableData, narrowest, table
 ROOT_BITS = 16
 NODE_BITS = 8
 MOST_INDEX_BITS = 20
+MOST_COMPARISONS = 16
+"""Of straight-line code; with more, a table is sooner read."""
 _BITS = 32
 _NODE = 1 << NODE_BITS
 _TOP = 1 << _BITS
@@ -36,7 +40,12 @@ class Route4:
 
     def candidates(self) -> list[Candidate]:
         """The forms that this can take."""
-        return [self._trie(), *(self._search(bits) for bits in range(MOST_INDEX_BITS + 1))]
+        found = [self._trie(), *(self._search(bits) for bits in range(MOST_INDEX_BITS + 1))]
+        compared = len(self.keys) - 1
+        if compared <= MOST_COMPARISONS:
+            size = len(self.keys) * self._class_element
+            found.append(Candidate("route4", "code", 0, 1, compared, size, size))
+        return found
 
     def _trie(self) -> Candidate:
         middle, last = len(self._split(ROOT_BITS)), len(self._split(_BITS - NODE_BITS))
@@ -86,6 +95,8 @@ class Route4:
         """Tables, parameters, and the templates' features."""
         if plan.route4 == "trie":
             return self._encode_trie()
+        if plan.route4 == "code":
+            return self._encode_code()
         return self._encode_search(plan.route4_index_bits)
 
     def _classes_at(self, addresses: Integers) -> Integers:
@@ -109,6 +120,12 @@ class Route4:
             tables.append(table("route4_nodes", element, below, "next 8 bits to class or node"))
             features.add("V4_NODES")
         return tables, {"route4_pointer": pointer}, features
+
+    def _encode_code(self) -> tuple[list[TableData], dict[str, int], set[str]]:
+        tables = [table("route4_class", self._class_element, self.classes, "boundaries reached to class")]
+        boundaries = self.keys[1:].tolist()
+        parameters = {f"route4_boundary_{number}": key for number, key in enumerate(boundaries, 1)}
+        return tables, {"route4_boundaries": len(boundaries), **parameters}, {"V4_CODE"}
 
     def _encode_search(self, bits: int) -> tuple[list[TableData], dict[str, int], set[str]]:
         cells = self._cells(bits)

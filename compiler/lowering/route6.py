@@ -3,7 +3,8 @@
 `route6_high` and `route6_low` are the two halves of the addresses from which on another class holds, and
 `route6_class` has that. The bits that all of them share are compared once with constants; the next few
 index the position where the search begins; see `search`. Where no boundary is inside of a /64, there is no
-`route6_low`.
+`route6_low`. As straight-line code, boundaries are constants of the program, which counts those that an
+address has reached.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from wardgate.compiler.lowering.survey import Candidate
 from wardgate.compiler.lowering.tables import TableData, narrowest, table
 
 MOST_INDEX_BITS = 20
+MOST_COMPARISONS = 16
+"""Of straight-line code; with more, tables are sooner read."""
 _HALF = 64
 _MOST_SHARED = 48
 """Of the first 64 bits, so that some are left for the index."""
@@ -51,6 +54,10 @@ class Route6:
             touched = min(size, cells.padded * key + self._touched(cells))
             loads = bool(bits) + cells.steps + 1
             found.append(Candidate("route6", "search", bits, loads, cells.steps, size, touched, self._wide))
+        compared = len(self.classes) - 1
+        if compared <= MOST_COMPARISONS:
+            size = len(self.classes) * self._class_element
+            found.append(Candidate("route6", "code", 0, 1, compared, size, size, self._wide))
         return found
 
     @property
@@ -82,6 +89,8 @@ class Route6:
 
     def encode(self, plan: Plan) -> tuple[list[TableData], dict[str, int], set[str]]:
         """Tables, parameters, and the templates' features."""
+        if plan.route6 == "code":
+            return self._encode_code()
         bits = plan.route6_index_bits
         cells = self._cells(bits)
         missing = cells.padded - len(self.classes)
@@ -97,21 +106,36 @@ class Route6:
             tables.append(table("route6_low", 8, low, "first address of a class, last 64 bits"))
         classes = np.pad(self.classes, (0, missing), mode="edge")
         tables.append(table("route6_class", self._class_element, classes, "position to destination class"))
-        parameters = {
+        parameters = {**self._shared_parameters, "route6_index_bits": bits, "route6_steps": cells.steps}
+        features = self._shared_features
+        if bits:
+            features.add("V6_INDEXED")
+        if cells.steps:
+            features.add("V6_SEARCH")
+        return tables, parameters, features
+
+    def _encode_code(self) -> tuple[list[TableData], dict[str, int], set[str]]:
+        tables = [table("route6_class", self._class_element, self.classes, "boundaries reached to class")]
+        parameters = {**self._shared_parameters, "route6_boundaries": len(self.classes) - 1}
+        halves = zip(self.high[1:].tolist(), self.low[1:].tolist(), strict=True)
+        for number, (high, low) in enumerate(halves, 1):
+            parameters[f"route6_boundary_{number}_high"] = high
+            parameters[f"route6_boundary_{number}_low"] = low
+        return tables, parameters, self._shared_features | {"V6_CODE"}
+
+    @property
+    def _shared_parameters(self) -> dict[str, int]:
+        return {
             "route6_shared_bits": self.shared_bits,
             "route6_shared": self.shared,
             "route6_below": int(self.classes[0]),
             "route6_above": int(self.classes[-1]),
-            "route6_index_bits": bits,
-            "route6_steps": cells.steps,
         }
-        features = {
-            "V6_SHARED": self.shared_bits > 0,
-            "V6_INDEXED": bits > 0,
-            "V6_LOW": self._wide,
-            "V6_SEARCH": cells.steps > 0,
-        }
-        return tables, parameters, {name for name, needed in features.items() if needed}
+
+    @property
+    def _shared_features(self) -> set[str]:
+        features = {"V6_SHARED": self.shared_bits > 0, "V6_LOW": self._wide}
+        return {name for name, needed in features.items() if needed}
 
 
 def route6_of(boundaries: Sequence[Boundary]) -> Route6:

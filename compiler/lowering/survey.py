@@ -17,11 +17,12 @@ STRUCTURES: tuple[Structure, ...] = get_args(Structure)
 class Candidate:
     """A form of a structure.
 
-    `parameter`: the bits of a route's index (0: none, and of a trie), the addresses of a tunnel's index
+    `parameter`: the bits of a route's index (0: none, and of other forms), the addresses of a tunnel's index
     (0: none, variant `hash`, else variant `index`), else 0. `loads`: loads on the longest path, each of
     which needs what the one before gave; `steps` of them are those of a search, of two tables side by
-    side where `wide`. `bytes`: of its tables, exactly, and of the entries of a tunnel's index. `touched`:
-    the bytes of the cache lines (of 64) that packets to addresses inside of prefixes can touch.
+    side where `wide`. Straight-line code (variant `code`) has as many steps as it compares with constants,
+    none of which is a load. `bytes`: of its tables, exactly, and of the entries of a tunnel's index.
+    `touched`: the bytes of the cache lines (of 64) that packets to addresses inside of prefixes can touch.
     """
 
     structure: Structure

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from wardgate.compiler.validation.encoded import Encoded, Spans
 from wardgate.compiler.validation.errors import ValidationError
-from wardgate.compiler.validation.searching import Boundaries, halving_by_pairs
+from wardgate.compiler.validation.searching import Boundaries, halving_by_pairs, reached
 
 _BITS = 32
 _ROOTS = 1 << 16
@@ -23,7 +23,13 @@ def runs4(encoded: Encoded) -> Iterator[tuple[int, int]]:
 
     OutOfBoundsError where an address leads out of a table.
     """
-    return _Trie(encoded).runs() if "route4_roots" in encoded.tables else _searched(encoded)
+    if "route4_roots" in encoded.tables:
+        return _Trie(encoded).runs()
+    if "route4_boundaries" in encoded.manifest.parameters:
+        numbers = range(1, encoded.parameter("route4_boundaries") + 1)
+        constants = [encoded.parameter(f"route4_boundary_{number}") for number in numbers]
+        return reached(constants, encoded.table("route4_class"), range(1 << _BITS))
+    return _searched(encoded)
 
 
 class _Trie:

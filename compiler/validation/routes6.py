@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from wardgate.compiler.validation.encoded import Encoded, EncodedTable, Spans
 from wardgate.compiler.validation.errors import ValidationError
-from wardgate.compiler.validation.searching import Boundaries, halving
+from wardgate.compiler.validation.searching import Boundaries, halving, reached
 
 _BITS = 128
 _HALF = 64
@@ -32,13 +32,29 @@ class _Search:
         self._shared_bits = parameter("route6_shared_bits")
         self._shared = parameter("route6_shared")
         self._below, self._above = parameter("route6_below"), parameter("route6_above")
-        self._index_bits = parameter("route6_index_bits")
+        self._code = "route6_boundaries" in encoded.manifest.parameters
+        self._index_bits = 0 if self._code else parameter("route6_index_bits")
         if self._shared_bits + self._index_bits > _HALF or self._shared >> self._shared_bits:
             raise ValidationError(
                 "the manifest's parameters",
                 f"{self._shared_bits} shared bits {self._shared:#x}, {self._index_bits} bits of index",
                 "has addresses whose first half has both",
             )
+        if self._code:
+            self._constants = [
+                parameter(f"route6_boundary_{number}_high") << _HALF
+                | parameter(f"route6_boundary_{number}_low")
+                for number in range(1, parameter("route6_boundaries") + 1)
+            ]
+            self._classes = encoded.table("route6_class")
+            for constant in self._constants:
+                if constant not in self._comparable():
+                    raise ValidationError(
+                        "the manifest's parameters",
+                        f"boundary {constant:#x}, with which programs cannot compare",
+                        "has addresses there",
+                    )
+            return
         self._steps = halving(parameter("route6_steps"))
         self._index = encoded.table("route6_index") if self._index_bits else None
         # Without a step, programs do not know of boundaries either.
@@ -64,7 +80,9 @@ class _Search:
             after = self._shared + 1 << (_BITS - self._shared_bits)
             if first:
                 yield 0, self._below
-        if self._index:
+        if self._code:
+            yield from reached(self._constants, self._classes, range(first, after))
+        elif self._index:
             self._index.check_has(1 << self._index_bits, "an address's index")
             shift = _BITS - self._shared_bits - self._index_bits
             # The search depends on where it begins alone, so equal neighbours are followed as one.

@@ -37,6 +37,15 @@ def _check_steps(steps: int) -> None:
         raise ValidationError("the manifest's parameters", f"{steps} steps", "has 32-bit positions")
 
 
+def reached(boundaries: Sequence[int], classes: EncodedTable, addresses: range) -> Iterator[tuple[int, int]]:
+    """(first address, class), in address order, where the class is that at the number of boundaries, in any
+    order, which an address has reached. OutOfBoundsError where there is none."""
+    edges = sorted({addresses.start, *(edge for edge in boundaries if edge in addresses)})
+    for edge in edges:
+        count = sum(boundary <= edge for boundary in boundaries)
+        yield edge, classes.entry(count, f"address {edge:#x}")
+
+
 class Boundaries:
     """Boundaries and what holds from each on: `keys` are the numbers that the tables `parts` make up, entry
     by entry. Programs can compare addresses with those that are in `comparable` alone."""

@@ -80,7 +80,7 @@ def large() -> Survey:
     )
 
 
-FORMS = 4
+FORMS = 5
 """How many plans `covering` gives."""
 
 _FORMS: tuple[dict[Structure, tuple[str, int]], ...] = (
@@ -88,17 +88,24 @@ _FORMS: tuple[dict[Structure, tuple[str, int]], ...] = (
     {"route4": ("search", 0), "route6": ("search", 3), "reach": ("paged", 0), "judge": ("paged", 0)},
     {"route4": ("search", 7), "route6": ("search", 16), "reach": ("ranked", 0), "judge": ("plain", 0)},
     {"route4": ("search", 16), "route6": ("search", 9), "reach": ("ranked", 0), "judge": ("paged", 0)},
+    {"route4": ("code", 0), "route6": ("code", 0), "reach": ("paged", 0), "judge": ("plain", 0)},
 )
 
 
 def covering(survey: Survey, form: int) -> Plan:
-    """One of FORMS plans, which together have each variant of each structure. Tunnels have an index in one
-    and a hash in the next."""
+    """One of FORMS plans, which together have each variant of each structure; instead of one that the policy
+    is too large for, a search. Tunnels have an index in one and a hash in the next."""
     found: dict[Structure, Candidate] = {}
     for structure in STRUCTURES:
         candidates = survey.of(structure)
         if candidates:
             variant, parameter = _FORMS[form].get(structure, ("hash" if form % 2 else "index", 0))
             fitting = [one for one in candidates if one.variant == variant]
+            fitting = fitting or [one for one in candidates if one.variant == "search"]
             found[structure] = min(fitting, key=lambda one: abs(one.parameter - parameter))
     return plan_of(found)
+
+
+def straight_line(survey: Survey) -> Plan:
+    """The plan with straight-line code wherever it is offered."""
+    return covering(survey, FORMS - 1)

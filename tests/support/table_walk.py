@@ -75,6 +75,8 @@ class Walk:
         if version == 4:
             if "route4_roots" in self.values:
                 return self.trie4(address)
+            if "route4_boundaries" in self.parameters:
+                return self.code4(address)
             return self.search4(address) if "route4_class" in self.values else None
         return self.search6(address) if "route6_class" in self.values else None
 
@@ -100,9 +102,22 @@ class Walk:
         return self.load("route4_class", position)
 
     @_guarded
+    def code4(self, address: int) -> int:
+        return self.load("route4_class", sum(address >= key for key in self._constants(4)))
+
+    def _constants(self, version: int) -> list[int]:
+        numbers = range(1, self.parameters[f"route{version}_boundaries"] + 1)
+        if version == 4:
+            return [self.parameters[f"route4_boundary_{n}"] for n in numbers]
+        return [
+            self.parameters[f"route6_boundary_{n}_high"] << 64 | self.parameters[f"route6_boundary_{n}_low"]
+            for n in numbers
+        ]
+
+    @_guarded
     def search6(self, address: int) -> int:
         parameters = self.parameters
-        shared_bits, index_bits = parameters["route6_shared_bits"], parameters["route6_index_bits"]
+        shared_bits, index_bits = parameters["route6_shared_bits"], parameters.get("route6_index_bits", 0)
         high, position = address >> 64, 0
         if shared_bits:
             shared = high >> (64 - shared_bits)
@@ -110,6 +125,8 @@ class Walk:
                 return parameters["route6_below"]
             if shared > parameters["route6_shared"]:
                 return parameters["route6_above"]
+        if "route6_boundaries" in parameters:
+            return self.load("route6_class", sum(address >= key for key in self._constants(6)))
         if index_bits:
             cell = high >> (64 - shared_bits - index_bits) & (1 << index_bits) - 1
             position = self.load("route6_index", cell)
@@ -178,10 +195,13 @@ class Walk:
         if version == 4:
             yield from self._edges4()
             return
-        bits, cells = self.parameters["route6_shared_bits"], 1 << self.parameters["route6_index_bits"]
+        bits, cells = self.parameters["route6_shared_bits"], 1 << self.parameters.get("route6_index_bits", 0)
         base = self.parameters["route6_shared"] << (128 - bits)
         size = (1 << 128 - bits) // cells
         yield from (0, base, *(base + cell * size for cell in range(cells)), base + cells * size)
+        if "route6_boundaries" in self.parameters:
+            yield from self._constants(6)
+            return
         if not self.parameters["route6_steps"]:
             return
         lows = self.values.get("route6_low", (0,) * len(self.values["route6_high"]))
@@ -189,6 +209,9 @@ class Walk:
             yield high << 64 | low
 
     def _edges4(self) -> Iterator[int]:
+        if "route4_boundaries" in self.parameters:
+            yield from self._constants(4)
+            return
         if "route4_class" in self.values:
             bits = self.parameters["route4_index_bits"]
             yield from range(0, 1 << 32, 1 << (32 - bits))

@@ -31,6 +31,9 @@ FORMS = [
     ("subnets", Plan("ranked", "plain", "trie", 0, 0, 0, 0)),
     ("subnets", Plan("paged", "plain", "trie", 0, 20, 0, 0)),
     ("everything", Plan("plain", "paged", "search", 3, 1, 0, 0)),
+    ("office", Plan("plain", "plain", "code", 0, 0, 256, 0, "code")),
+    ("subnets", Plan("paged", "plain", "trie", 0, 0, 0, 0, "code")),
+    ("everything", Plan("plain", "plain", "code", 0, 0, 0, 0, "code")),
     ("wide", Plan("ranked", "paged", "search", 6, 4, 0, 0)),
     ("wide", Plan("paged", "plain", "search", 11, 7, 0, 0)),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import replace
 from ipaddress import ip_network
 from itertools import pairwise
 
@@ -134,6 +135,47 @@ def test_search4(prefixes: list[Prefix], bits: int) -> None:
     size = len(tables["route4_class"])
     assert size == max(len(route.keys), highest + (1 << steps))
     assert not steps or len(tables["route4_keys"]) == size
+
+
+@given(prefix_sets(4))
+@example([ip_network("0.0.0.0/0")])
+@example([ip_network("0.0.0.0/32"), ip_network("255.255.255.255/32")])
+def test_code4(prefixes: list[Prefix]) -> None:
+    route = route4_of(space_of(prefixes).boundaries(4))
+    offered = [one for one in route.candidates() if one.variant == "code"]
+    assert [one.steps for one in offered] == [len(route.keys) - 1] * (len(route.keys) <= 17)
+    tables, parameters, features = encoded(route, plan("code"))
+    assert features == {"V4_CODE"}
+    constants = [parameters[f"route4_boundary_{n}"] for n in range(1, parameters["route4_boundaries"] + 1)]
+    for address in edges(prefixes):
+        reached = sum(address >= constant for constant in constants)
+        assert tables["route4_class"][reached] == longest(prefixes, address)
+    assert len(tables["route4_class"]) == len(constants) + 1
+
+
+@given(prefix_sets(6))
+@example([ip_network("::/0")])
+@example([ip_network("2001:db8::/32"), ip_network("2001:db8::1/128")])
+@example([ip_network("::/128"), ip_network("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128")])
+def test_code6(prefixes: list[Prefix]) -> None:
+    route = route6_of(space_of(prefixes).boundaries(6))
+    tables, parameters, features = encoded(route, replace(plan(), route6="code"))
+    shared_bits = parameters["route6_shared_bits"]
+    assert features - {"V6_SHARED", "V6_LOW"} == {"V6_CODE"}
+    for address in edges(prefixes):
+        high, low = address >> 64, address & (1 << 64) - 1
+        shared = high >> (64 - shared_bits) if shared_bits else 0
+        if shared != parameters["route6_shared"]:
+            side = "route6_below" if shared < parameters["route6_shared"] else "route6_above"
+            assert parameters[side] == longest(prefixes, address)
+            continue
+        reached = 0
+        for number in range(1, parameters["route6_boundaries"] + 1):
+            name = f"route6_boundary_{number}"
+            below = "V6_LOW" in features and low < parameters[f"{name}_low"]
+            difference = high - parameters[f"{name}_high"] - below
+            reached += not (difference >> 63 & 1 if shared_bits else difference < 0)
+        assert tables["route6_class"][reached] == longest(prefixes, address)
 
 
 @given(prefix_sets(6), st.integers(0, 16))

@@ -6,8 +6,10 @@ import random
 from itertools import pairwise
 
 import pytest
-from encoded_policy import EncodedPolicy
-from validated_policies import encoded, is_refused, nobody_can_tell, walked
+from encoded_policy import EncodedPolicy, encode
+from surveys import straight_line
+from table_walk import Walk
+from validated_policies import POLICIES, encoded, is_refused, nobody_can_tell, walked
 
 MOST = 60
 CELLS = 30
@@ -79,6 +81,27 @@ def test_where_the_search_begins(policy: str) -> None:
                 # The search has steps to spare there.
                 assert nobody_can_tell(policy, wrong), (cell, other)
     assert caught
+
+
+@pytest.mark.parametrize("policy", ["office", "subnets", "everything"])
+def test_a_boundary_that_is_a_constant_of_the_program(policy: str) -> None:
+    right = encode(POLICIES[policy], straight_line)
+    walk = Walk(right)
+    meaning = walk.meaning()
+    parameters = right.manifest.parameters
+    names = [name for name in parameters if "_boundary_" in name or name.endswith("_boundaries")]
+    assert any(name.endswith("_boundaries") for name in names)
+    caught = 0
+    for name in names:
+        for other in {parameters[name] + 1, max(parameters[name] - 1, 0)} - {parameters[name]}:
+            try:
+                wrong = right.described(lambda d, n=name, o=other: d["parameters"].update({n: o}))
+                assert is_refused(wrong) or Walk(wrong, walk).meaning() == meaning, (name, other)
+            except KeyError:
+                # A walk that looks for a boundary which is not there.
+                assert is_refused(wrong)
+            caught += is_refused(wrong)
+    assert caught >= len(names)
 
 
 @pytest.mark.parametrize("policy", ["office", "subnets"])
