@@ -31,7 +31,7 @@ FORMS = [
     ("subnets", Plan("ranked", "plain", "trie", 0, 0, 0, 0)),
     ("subnets", Plan("paged", "plain", "trie", 0, 20, 0, 0)),
     ("everything", Plan("plain", "paged", "search", 3, 1, 0, 0)),
-    ("office", Plan("plain", "plain", "code", 0, 0, 256, 0, "code")),
+    ("office", Plan("plain", "plain", "trie", 0, 0, 256, 0, "code")),
     ("subnets", Plan("paged", "plain", "trie", 0, 0, 0, 0, "code")),
     ("everything", Plan("plain", "plain", "code", 0, 0, 0, 0, "code")),
     ("wide", Plan("ranked", "paged", "search", 6, 4, 0, 0)),
