@@ -36,18 +36,27 @@ _REMEDIES = (
     ("document start", "remove what precedes this; one file is one YAML document"),
     ("block scalar", "indent the text under `|` or `>` by at least one space"),
 )
+_TOO_DEEP = "maximum nesting depth"
+"""In what libyaml says of more than a thousand levels."""
 _OTHER_REMEDY = "check the indentation, the brackets and the quotes here and on the lines above"
 
 
 def read_yaml(source: Source, report: Report) -> Node | None:
     """The root of the document, None for an empty one or after an error that ends the reading."""
+    return _read(source, report, Loader)
+
+
+def _read(source: Source, report: Report, loader: Any) -> Node | None:
     reader = _Reader(Anchor(source), report)
     try:
-        for event in yaml.parse(source.text, Loader=Loader):
+        for event in yaml.parse(source.text, Loader=loader):
             reader.take(event)
     except StopReadingError:
         return Broken(Anchor(source))
     except yaml.MarkedYAMLError as error:
+        if _TOO_DEEP in (error.problem or "") and loader is not yaml.SafeLoader:
+            # libyaml scans ahead, and gives up far behind the place that is too deep for us.
+            return _read(source, report, yaml.SafeLoader)
         _report_syntax(error, source, report)
         return Broken(Anchor(source))
     except yaml.YAMLError as error:

@@ -190,13 +190,14 @@ def test_reading_again_is_reading_everything(name: str, random: Random, edits: i
         reader = PolicyReader(path)
         assert check_same(reader, path)
         for _ in range(edits):
-            changed, before = (path, text) if random.random() < 0.7 else (other, OTHER)
-            changed.write_bytes(mutated(before, random).encode())
+            changed, whole = (path, text) if random.random() < 0.7 else (other, OTHER)
+            changed.write_bytes(mutated(whole, random).encode())
             if check_same(reader, path) and changed is path and random.random() < 0.5:
                 text = path.read_bytes().decode()
                 continue
             if random.random() < 0.7:
-                changed.write_bytes(before.encode())
+                path.write_bytes(text.encode())
+                other.write_text(OTHER)
                 assert check_same(reader, path)
 
 
