@@ -267,11 +267,15 @@ def _compiling(found: Cells) -> list[str]:
 
 
 _CHANGES: Final = (
-    ("edit_s", "a user joins a group: from edit to enforced"),
-    ("compile_s", "of that, compiling"),
+    ("edit_s", "somebody joins the groups that others are in together: from edit to enforced"),
+    ("compile_s", "of that, reading, and proving that it is another class of those there are"),
+    ("reassign_s", "of that, until it is enforced: one store, and the manifest"),
+    ("new_class_s", "somebody joins one group more than anybody: from edit to enforced"),
+    ("new_class_compile_s", "of that, compiling"),
     ("swap_s", "of that, loading beside the old policy and switching"),
-    ("rollback_s", "switching back to a policy that is loaded"),
-    ("link_update_s", "the kernel's part of a switch: one link update"),
+    ("rollback_s", "going back to a policy that is loaded, through the API"),
+    ("switch_s", "of that, the switch of all hooks"),
+    ("link_update_s", "the kernel's part of a switch: a link update"),
     ("revoke_call_s", "a session ended through the API, lock and look-ups included"),
 )
 

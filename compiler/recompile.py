@@ -98,7 +98,8 @@ def reassigned(manifest: Manifest, lowered: Lowered, policy: Policy) -> Manifest
         if found is None:
             return None
         subjects[user] = found
-    moved = any(old is not new and old != new for old, new in zip(before.rules, policy.rules, strict=True))
+    place = attrgetter("position")
+    moved = list(map(place, before.rules)) != list(map(place, policy.rules))
     return replace(
         manifest,
         digest=policy_digest(policy),
@@ -111,6 +112,4 @@ def reassigned(manifest: Manifest, lowered: Lowered, policy: Policy) -> Manifest
 def _same_rules(before: tuple[Rule, ...], after: tuple[Rule, ...]) -> bool:
     """Whether the rules are the same but for where they stand."""
     content = attrgetter("id", "action", "subject", "inbound", "text", "destinations", "services")
-    return len(before) == len(after) and all(
-        old is new or content(old) == content(new) for old, new in zip(before, after, strict=True)
-    )
+    return list(map(content, before)) == list(map(content, after))

@@ -35,7 +35,8 @@ def policy_classes(policy: Policy) -> PolicyClasses:
     one subject each, so this is the same as having the same effective set of rules.
     """
     ruled = {rule.subject for rule in policy.rules}
-    groups_of: dict[str, list[str]] = {user: [] for user in policy.users}
+    users = policy.users
+    groups_of: dict[str, list[str]] = {user: [] for user in users}
     for group in sorted(policy.groups):
         if group in ruled:
             for member in dict.fromkeys(policy.groups[group]):
@@ -44,7 +45,7 @@ def policy_classes(policy: Policy) -> PolicyClasses:
     classes = [PolicyClass(DEFAULT_CLASS, everyone)]
     numbers = {everyone: DEFAULT_CLASS}
     of_user = {}
-    for user in policy.users:
+    for user in users:
         subjects = (*everyone, *groups_of[user], *((user,) if user in ruled else ()))
         number = numbers.get(subjects)
         if number is None:

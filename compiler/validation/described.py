@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from operator import attrgetter
 
 from wardgate.compiler.language.model import Policy
 from wardgate.compiler.validation.encoded import Encoded
 from wardgate.compiler.validation.errors import ValidationError
-from wardgate.runtime.layout.manifest import Manifest, RuleSource
+from wardgate.runtime.layout.manifest import Manifest
+
+_SAID = attrgetter("id", "action", "policy", "inbound", "file", "line", "column", "text")
+_MEANT = attrgetter(
+    "id", "action.value", "subject", "inbound", "position.file", "position.line", "position.column", "text"
+)
+"""The same of a rule of the manifest, and of the policy."""
 
 _HALF = 64
 """Bits of an address that programs compare at once: an index lies in one half."""
@@ -35,13 +42,10 @@ def _parts(manifest: Manifest, policy: Policy) -> Iterator[tuple[str, object, ob
     names = {name: tuple(str(address) for address in found) for name, found in policy.resolved.items()}
     yield "resolved names", dict(manifest.resolved), names
     yield "number of rules", len(manifest.rules), len(policy.rules)
-    for said, rule in zip(manifest.rules, policy.rules, strict=True):
-        place = rule.position
-        meant = RuleSource(
-            rule.id, rule.action.value, rule.subject, rule.inbound,
-            place.file, place.line, place.column, rule.text,
-        )  # fmt: skip
-        yield f"rule {rule.id}", said, meant
+    said, meant = list(map(_SAID, manifest.rules)), list(map(_MEANT, policy.rules))
+    if said != meant:
+        place = next(place for place, one in enumerate(said) if one != meant[place])
+        yield f"rule {meant[place][0]}", said[place], meant[place]
 
 
 def _shown(value: object) -> str:

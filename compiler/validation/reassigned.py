@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 from wardgate.compiler.language.model import Policy
 from wardgate.compiler.validation.described import check_manifest
@@ -36,19 +37,18 @@ def validate_reassigned(manifest: Manifest, policy: Policy, proved: Manifest, of
     return 1 + len(named)
 
 
+_SAID = attrgetter("id", "action", "subject", "inbound", "destinations", "services")
+
+
 def _check_same_rules(policy: Policy, of: Policy) -> None:
-    if len(policy.rules) != len(of.rules):
-        raise ValidationError("the number of rules", str(len(of.rules)), f"has {len(policy.rules)}")
-    for old, new in zip(of.rules, policy.rules, strict=True):
-        if (old.id, old.action, old.subject, old.inbound, old.destinations, old.services) != (
-            new.id,
-            new.action,
-            new.subject,
-            new.inbound,
-            new.destinations,
-            new.services,
-        ):
-            raise ValidationError(f"rule {new.id}", f"{old.subject} {old.text!r}", f"has {new.text!r}")
+    before, after = list(map(_SAID, of.rules)), list(map(_SAID, policy.rules))
+    if before == after:
+        return
+    if len(before) != len(after):
+        raise ValidationError("the number of rules", str(len(before)), f"has {len(after)}")
+    place = next(place for place, old in enumerate(before) if old != after[place])
+    old, new = of.rules[place], policy.rules[place]
+    raise ValidationError(f"rule {new.id}", f"{old.subject} {old.text!r}", f"has {new.subject} {new.text!r}")
 
 
 def _meaning(proved: Manifest, of: Policy) -> Mapping[int, Subjects]:

@@ -37,8 +37,11 @@ def results() -> dict:
     memory = {"gate": 1 << 20, "a": 1 << 21}
     change = {
         name: summary(2)
-        for name in ("edit_s", "compile_s", "swap_s", "rollback_s", "link_update_s", "revoke_call_s")
-    }
+        for name in (
+            "edit_s", "compile_s", "reassign_s", "new_class_s", "new_class_compile_s", "swap_s",
+            "rollback_s", "switch_s", "link_update_s", "revoke_call_s",
+        )
+    }  # fmt: skip
     guard = {"taken": summary(2), "of_none": Summary.of([0.98, 0.99, 1.0]).to_json()}
     return {
         "format": run.FORMAT, "quick": False, "seconds": 60,
