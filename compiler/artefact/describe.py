@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping
+from itertools import starmap
+from operator import attrgetter
 
 from wardgate.compiler.codegen.generate import map_uses
 from wardgate.compiler.language.model import Policy
@@ -23,6 +25,11 @@ from wardgate.runtime.layout.manifest import (
     Table,
     TunnelIndex,
 )
+
+_SOURCE = attrgetter(
+    "id", "action._value_", "subject", "inbound", "position.file", "position.line", "position.column", "text"
+)
+"""The fields of a RuleSource, of a rule. An Enum's `value` is ten times as slow."""
 
 _PROGRAMS = (
     ProgramUse(maps.PROGRAM_INGRESS, "tc", "tc"),
@@ -53,19 +60,7 @@ def describe_files(policy: Policy) -> tuple[PolicyFile, ...]:
 
 def describe_rules(policy: Policy) -> tuple[RuleSource, ...]:
     """The manifest's `rules`."""
-    return tuple(
-        RuleSource(
-            rule.id,
-            rule.action.value,
-            rule.subject,
-            rule.inbound,
-            rule.position.file,
-            rule.position.line,
-            rule.position.column,
-            rule.text,
-        )
-        for rule in policy.rules
-    )
+    return tuple(starmap(RuleSource, map(_SOURCE, policy.rules)))
 
 
 def tables_digest(tables: Mapping[str, bytes]) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
+from operator import attrgetter
 
 from wardgate.compiler.language.diagnostics import Code, Diagnostic, Report
 from wardgate.compiler.language.model import Position, Prefix, Rule, ServiceForm
@@ -96,7 +98,7 @@ class Memory:
             return None
         lines = place.line - kept.place.line
         if lines or first != kept.first:
-            rules = [_moved(rule, first - kept.first, lines) for rule in kept.rules]
+            rules = _moved(kept.rules, first, lines)
             warnings = tuple(_warning_moved(warning, lines) for warning in kept.warnings)
             kept = _Section(node, place, first, rules, warnings, hosts, services)
         for warning in kept.warnings:
@@ -135,18 +137,18 @@ def _same(first: Mapping[str, object], second: Mapping[str, object]) -> bool:
     return first is second or first == second
 
 
-def _moved(rule: Rule, ids: int, lines: int) -> Rule:
-    place = rule.position
-    return Rule(
-        rule.id + ids,
-        rule.action,
-        rule.subject,
-        rule.inbound,
-        rule.text,
-        Position(place.file, place.line + lines, place.column),
-        rule.destinations,
-        rule.services,
-    )
+def _moved(rules: Sequence[Rule], first: int, lines: int) -> list[Rule]:
+    """The rules with ids from `first` on, so many lines further down. By columns: there may be thousands."""
+    content = map(attrgetter("action", "subject", "inbound", "text"), rules)
+    services = map(attrgetter("destinations", "services"), rules)
+    files = [rule.position.file for rule in rules]
+    numbers = [rule.position.line + lines for rule in rules]
+    columns = [rule.position.column for rule in rules]
+    places = map(Position, files, numbers, columns)
+    return [
+        Rule(number, *said, place, *meant)
+        for number, said, place, meant in zip(count(first), content, places, services)
+    ]
 
 
 def _warning_moved(warning: Diagnostic, lines: int) -> Diagnostic:

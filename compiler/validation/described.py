@@ -13,7 +13,7 @@ from wardgate.runtime.layout.manifest import Manifest
 
 _SAID = attrgetter("id", "action", "policy", "inbound", "file", "line", "column", "text")
 _MEANT = attrgetter(
-    "id", "action.value", "subject", "inbound", "position.file", "position.line", "position.column", "text"
+    "id", "action._value_", "subject", "inbound", "position.file", "position.line", "position.column", "text"
 )
 """The same of a rule of the manifest, and of the policy."""
 

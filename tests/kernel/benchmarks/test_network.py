@@ -31,7 +31,7 @@ def test_what_stands_on_the_gateway_passes_and_guards() -> None:
 
 
 def test_changes_of_a_live_gate() -> None:
-    found = changes.measure(rules=30, devices=5, edits=2)
+    found = changes.measure(rules=60, devices=6, edits=2)
     assert found["new_class_s"]["runs"] == found["revoke_call_s"]["runs"] == 2
     assert found["edit_s"]["runs"] == found["switch_s"]["runs"] == found["rollback_s"]["runs"] == 4
     assert all(one["minimum"] > 0 for name, one in found.items() if name.endswith("_s"))
