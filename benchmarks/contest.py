@@ -85,7 +85,8 @@ class Effort:
 class Contest:
     """A policy in all contestants that can hold it: a context manager, which owns them.
 
-    `refused` says of each of the others why. Each is checked against the reference before it is used.
+    `refused` says of each of the others why. Each is checked against the reference before it is used, ours
+    proved besides: `proved` is what was.
     """
 
     def __init__(
@@ -116,8 +117,9 @@ class Contest:
             load(build("competitors/empty.c", {"XDP": int(self.hook == "xdp")}))
         )
         self.contestants[EMPTY] = Contestant("empty", empty.programs["decide"], {}, 0, ExitStack())
-        artefact = compile_parsed(self.generated.policy, validate=False).data
-        self._add(GATE, make_gate(artefact, self.generated.users, self.devices, self.hook))
+        artefact = compile_parsed(self.generated.policy)
+        self.proved = artefact.validation
+        self._add(GATE, make_gate(artefact.data, self.generated.users, self.devices, self.hook))
         wanted = list(competitors)
         if wanted:
             model = PolicyModel(self.generated.policy, self.generated.users)

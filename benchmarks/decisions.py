@@ -90,7 +90,9 @@ def measure_filters(paths: Sequence[Path], plan: Plan) -> list[dict[str, Any]]:
         with Contest(classbench.convert(path), plan.devices) as contest:
             cells = [Cell(4, n) for n in (plan.hot, plan.cold)]
             measured = _cells(contest, cells, plan.effort)
-            found.append({"name": path.name, "cells": measured, **_size(contest)})
+            assert contest.proved is not None  # noqa: S101 - it was asked for
+            verdicts = contest.proved.verdicts
+            found.append({"name": path.name, "verdicts": verdicts, "cells": measured, **_size(contest)})
     return found
 
 

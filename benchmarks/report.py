@@ -237,6 +237,8 @@ def _filters(found: Cells) -> list[str]:
     if not found:
         return []
     lines = ["## ClassBench filter sets", ""]
+    proved = ", ".join(f"{one['name']} {one['verdicts']:,}" for one in found)
+    lines += [f"Each artefact was proved to mean its policy; verdicts that were compared: {proved}.", ""]
     cells = [{**cell, "set": one["name"]} for one in found for cell in one["cells"]]
     lines += _costs(cells, ("set", "rules", "distinct"))
     lines += ["", *_sizes(found), ""]

@@ -135,7 +135,7 @@ def test_the_same_results_give_the_same_bytes(results, tmp_path: Path) -> None:
 def test_filter_sets_and_quick_runs_are_named(results, tmp_path: Path) -> None:
     results["quick"] = True
     sizes = results["decisions"]["sizes"][0]
-    results["filters"] = [{"name": "acl_sample", "cells": [cell(4, 256)], **sizes}]
+    results["filters"] = [{"name": "acl_sample", "verdicts": 12_345, "cells": [cell(4, 256)], **sizes}]
     write(results, tmp_path)
     page = (tmp_path / "benchmarks.md").read_text()
     assert "acl_sample" in page

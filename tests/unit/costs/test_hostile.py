@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hostile_policies import Document, disjoint, near_hosts, single_ports
 from surveys import MIB
+from wardgate.compiler import compile_parsed
 from wardgate.compiler.costs import BudgetError, choose, planner
 from wardgate.compiler.costs.choose import Decision, plan_bytes
 from wardgate.compiler.language import parse_policy_text
@@ -87,6 +88,17 @@ def test_a_bucket_for_each_port_is_refused() -> None:
     kinds = [culprit.kind for culprit in error.culprits]
     assert kinds == ["rules of"] * 5 + ["rule"] * 5 + ["prefix"] * 5
     assert {culprit.position.file for culprit in error.culprits} == {"hostile.json"}
+
+
+def test_all_ports_there_are_compile_or_are_refused() -> None:
+    """65,535 rules, and a service class for each."""
+    together = compile_parsed(parsed(single_ports(65_535, rules_a_bucket=65_535)), budget=BUDGET)
+    assert together.validation
+    assert together.validation.service_intervals > 65_535
+    apart = parsed(single_ports(65_535, rules_a_bucket=1, groups=8))
+    with pytest.raises(BudgetError, match="65,536 service classes") as refused:
+        compile_parsed(apart, budget=BUDGET)
+    assert refused.value.needed > BUDGET
 
 
 @pytest.mark.parametrize(
