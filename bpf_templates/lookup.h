@@ -48,10 +48,19 @@ INLINE u32 destination4(u64 address)
 	return entry;
 }
 #endif
+/* Straight-line code counts the boundaries that are reached one after the other, as the barriers have it: the
+ * stack would have to hold what is begun with before. */
+#define COUNT_REACHED(reached)							\
+	do {									\
+		reached_ += (reached);						\
+		asm volatile("" : "+r"(reached_));				\
+	} while (0)
+
 #if V4_CODE
 /* 1 if an address has reached a boundary, which is a constant. */
 INLINE u64 reached4(u64 address, u64 boundary)
 {
+	asm volatile("" : "+r"(address));
 	return not_negative(address - boundary);
 }
 
@@ -108,8 +117,9 @@ INLINE u64 less(u64 a, u64 b, u64 borrow)
 INLINE u64 reached6(u64 high, u64 low, u64 boundary_high, u64 boundary_low)
 {
 	u64 below = 0;
-#if V6_LOW
 
+	asm volatile("" : "+r"(high), "+r"(low));
+#if V6_LOW
 	below = less(low, boundary_low, 0) >> 63;
 #endif
 #if V6_SHARED

@@ -115,4 +115,5 @@ def boundary_declarations(parameters: Mapping[str, int]) -> str:
 
 
 def _sum(name: str, terms: Sequence[str]) -> str:
-    return f"#define {name} \\\n\t({' + '.join(terms) or '0'})\n".replace(" + ", " + \\\n\t ")
+    counted = "".join(f"\t\tCOUNT_REACHED({term}); \\\n" for term in terms)
+    return f"#define {name} \\\n\t({{ u64 reached_ = 0; \\\n{counted}\t\treached_; }})\n"
