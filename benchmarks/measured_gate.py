@@ -10,19 +10,19 @@ from ipaddress import ip_address
 from typing import Final
 
 from wardgate.runtime.elf import read_artefact
+from wardgate.runtime.generation import uncovered_versions
 from wardgate.runtime.layout.codes import LinkHeader
 from wardgate.runtime.layout.manifest import Manifest
 from wardgate.runtime.layout.maps import (
     ADDRESSES,
     DEVICES,
-    FLOWS,
-    LIMITS,
     SUBJECT_CLASS,
     TUNNEL4,
     TUNNEL6,
 )
 from wardgate.runtime.layout.records import CLASSES, DEVICE, OWNER
 from wardgate.runtime.maps import Map
+from wardgate.runtime.shared import sizes
 
 from benchmarks.competitors.contestant import Contestant, memory_of_all
 from benchmarks.programs import Hook, fill, fill_array, load
@@ -35,8 +35,8 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 def make_gate(artefact: bytes, users: tuple[str, ...], devices: int, hook: Hook = "tc") -> Contestant:
-    """Our program for packets from devices. Device n has slot and subject n + 1, both its addresses, and
-    a session. `users` are one of each policy class, see `traces.class_of`."""
+    """Our program for packets from devices, with maps of the size that a gate makes them. Device n has slot
+    and subject n + 1, both its addresses, and a session. `users` are one of each policy class, see `traces.class_of`."""
     spec = read_artefact(artefact)
     slots = devices + 1
     assert spec.manifest is not None  # noqa: S101 - read_artefact accepts none without it
@@ -47,11 +47,8 @@ def make_gate(artefact: bytes, users: tuple[str, ...], devices: int, hook: Hook 
                 spec,
                 config={"link_header": int(LinkHeader.ETHERNET), "trace": 0, "generation": 1},
                 resize={
-                    ADDRESSES.name: 2 * slots,
-                    DEVICES.name: slots,
-                    LIMITS.name: slots,
+                    **sizes(slots, uncovered_versions(spec.manifest)),
                     SUBJECT_CLASS.name: len(classes) // CLASSES.size,
-                    FLOWS.name: max(FLOWS.entries, 2 * devices),
                 },
                 programs=[_PROGRAM[hook]],
             )

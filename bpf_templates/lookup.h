@@ -86,10 +86,11 @@ INLINE u32 destination4(u64 address)
 	position = LOAD(t_route4_index, address >> (32 - ROUTE4_INDEX_BITS));
 #endif
 #if V4_STEPS
+	/* All steps together go no further than this: one comparison is enough for the verifier. */
+	BOUND(position, ENTRIES(t_route4_keys) - ((1 << ROUTE4_STEPS) - 1));
 	if (ROUTE4_STEPS & 1) {
 		u64 step = 1 << (ROUTE4_STEPS - 1);
 
-		BOUND(position, ENTRIES(t_route4_keys) - step);
 		position += step * reached4(address, position + step);
 	}
 	/* What takes time is to wait for a boundary to be loaded, so three are loaded at once, and two halving
@@ -98,7 +99,6 @@ INLINE u32 destination4(u64 address)
 	for (u64 shift = ROUTE4_STEPS & ~1; shift; shift -= 2) {
 		u64 step = 1 << (shift - 2);
 
-		BOUND(position, ENTRIES(t_route4_keys) - 3 * step);
 		position += step * (reached4(address, position + step) + reached4(address, position + 2 * step) +
 				    reached4(address, position + 3 * step));
 	}
@@ -159,11 +159,10 @@ INLINE u32 destination6(u64 high, u64 low)
 			(high >> (64 - ROUTE6_SHARED_BITS - ROUTE6_INDEX_BITS)) & ((1 << ROUTE6_INDEX_BITS) - 1));
 #endif
 #if V6_SEARCH
+	BOUND(position, ENTRIES(t_route6_high) - ((1 << ROUTE6_STEPS) - 1));
 #pragma clang loop unroll(full)
-	for (u64 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1) {
-		BOUND(position, ENTRIES(t_route6_high) - step);
+	for (u64 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1)
 		position += step * reached6(high, low, t_route6_high[position + step], boundary6_low(position + step));
-	}
 #endif
 #if V6_CODE
 	position = ROUTE6_REACHED(high, low);

@@ -231,7 +231,7 @@ def build(
     number = max((generation.number for generation in before), default=0) + 1
     generation = Generation(pins.generations / f"{NEXT}{number}")
     config = {"link_header": int(link_header), "generation": number, "trace": 0}
-    entries = sizes(slots, _uncovered_versions(manifest))
+    entries = sizes(slots, uncovered_versions(manifest))
     resize = {**entries, SUBJECT_CLASS.name: class_entries(slots, bits)}
     with ExitStack() as stack:
         given = {**shared.maps, **_common_indexes(manifest, before, stack)}
@@ -257,7 +257,7 @@ def _common_indexes(manifest: Manifest, before: Iterable[Generation], stack: Exi
     return found
 
 
-def _uncovered_versions(manifest: Manifest) -> int:
+def uncovered_versions(manifest: Manifest) -> int:
     """Of how many versions of IP the tunnel has addresses that no index covers."""
     indexes = [index for index in (manifest.tunnel4, manifest.tunnel6) if index is not None]
     covered = [covered_range(index) for index in indexes]

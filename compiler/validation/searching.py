@@ -63,7 +63,10 @@ class Boundaries:
         self, first: int, after: int, position: int, steps: Sequence[Step]
     ) -> Iterator[tuple[int, int]]:
         """(first address, class), in address order, of addresses `first` to `after`, exclusive, whose search
-        begins at `position`. OutOfBoundsError where it leaves a table."""
+        begins at `position`. OutOfBoundsError where it could leave a table: programs look where it begins."""
+        furthest = position + sum(stride * count for stride, count in steps)
+        if steps and furthest >= len(self._keys):
+            raise self._outside(min(self._parts, key=len), furthest, first)
         pending = [(first, after, position, 0)]
         while pending:
             low, high, position, done = pending.pop()
