@@ -36,7 +36,8 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 def make_gate(artefact: bytes, users: tuple[str, ...], devices: int, hook: Hook = "tc") -> Contestant:
     """Our program for packets from devices, with maps of the size that a gate makes them. Device n has slot
-    and subject n + 1, both its addresses, and a session. `users` are one of each policy class, see `traces.class_of`."""
+    and subject n + 1, both its addresses, and a session. `users` are one of each policy class, see
+    `traces.class_of`."""
     spec = read_artefact(artefact)
     slots = devices + 1
     assert spec.manifest is not None  # noqa: S101 - read_artefact accepts none without it
