@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,20 +64,49 @@ class EncodedPolicy:
         change(document)
         return replace(self, manifest=Manifest.from_json(json.dumps(document).encode()))
 
-    def widened(self) -> EncodedPolicy:
-        """With entries of 4 bytes where they have 2."""
-        tables = {
-            name: (4, struct.pack(f"<{len(data) // 2}I", *self.entries(name)))
-            if element == 2
-            else (element, data)
-            for name, (element, data) in self.tables.items()
-        }
+    def replaced(self, name: str, element: int, values: Iterable[int]) -> EncodedPolicy:
+        """With a table of other size, whose entries have `element` bytes."""
+        entries = list(values)
+        data = struct.pack(f"<{len(entries)}{CODES[element]}", *entries)
 
-        def widen(document: Any) -> None:
-            for table in document["tables"]:
-                table["element"] = max(4, table["element"])
+        def resize(document: Any) -> None:
+            table = next(table for table in document["tables"] if table["name"] == name)
+            table.update(element=element, count=len(entries))
 
-        return replace(self.described(widen), tables=tables)
+        return replace(self.described(resize), tables={**self.tables, name: (element, data)})
+
+    def widened(self, least: int) -> EncodedPolicy:
+        """With entries of `least` bytes where they have fewer."""
+        wider = self
+        for name, (element, _) in self.tables.items():
+            if element < least:
+                wider = wider.replaced(name, least, self.entries(name))
+        return wider
+
+    def with_parameters(self, **parameters: int) -> EncodedPolicy:
+        """With other numbers in the manifest's parameters."""
+        return self.described(lambda document: document["parameters"].update(parameters))
+
+    def content(self, matrix: str) -> str:
+        """The table that has the entries of a matrix, in whatever form it is."""
+        return next(name for name in (matrix, f"{matrix}_pages", f"{matrix}_values") if name in self.tables)
+
+    def row(self, matrix: str, number: int) -> tuple[str, int, int]:
+        """The table that tells rows of a matrix apart, where a row begins in it, and how long it is."""
+        plain = matrix in self.tables
+        width = self.manifest.parameters[f"{matrix}_width" if plain else f"{matrix}_per_row"]
+        return matrix if plain else f"{matrix}_directory", number * width, width
+
+    def place(self, matrix: str, row: int, column: int) -> int:
+        """Which entry of its content a matrix has for a row and a column."""
+        table, first, _ = self.row(matrix, row)
+        if table == matrix:
+            return first + column
+        entry = self.entries(table)[first + (column >> 6)]
+        if f"{matrix}_pages" in self.tables:
+            return entry << 6 | column & 63
+        starts, base = self.entries(f"{matrix}_lines")[2 * entry : 2 * entry + 2]
+        return base + (starts & (2 << (column & 63)) - 1).bit_count()
 
 
 def encode(policy: Policy | str, choose: Choose | None = None) -> EncodedPolicy:

@@ -1,7 +1,8 @@
 """What programs find in tables, one packet at a time: lookup.h line by line, in every form of tables.
 
-`meaning` asks it about every packet, and `touched` are the entries that doing so reads. It is a second
-decoder, slow and without any idea, for tests of the one that proves artefacts right.
+`meaning` asks it about every packet, and `touched` are the entries that doing so reads. `claims` asks about
+buckets besides that no packet gets to, as the proof does. It is a second decoder, slow and without any idea,
+for tests of the one that proves artefacts right.
 """
 
 from __future__ import annotations
@@ -9,16 +10,24 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property, wraps
+from itertools import pairwise
+from typing import Any
 
 from encoded_policy import CODES, EncodedPolicy
 
 PORT_PROTOCOLS = (6, 17, 132)
 U32 = (1 << 32) - 1
+U64 = (1 << 64) - 1
 TOP = {4: 1 << 32, 6: 1 << 128}
 
 
 class _OutsideError(Exception):
     """A load behind the end of a table: what asked for it gives 0."""
+
+
+def _not_negative(number: int) -> bool:
+    """Of a difference in 64 bits."""
+    return not number >> 63 & 1
 
 
 def _guarded(look_up: Callable[..., int]) -> Callable[..., int]:
@@ -32,10 +41,19 @@ def _guarded(look_up: Callable[..., int]) -> Callable[..., int]:
     return guarded
 
 
+def _without_repetitions(said: list[tuple[int, int, Any]]) -> list[tuple[int, int, Any]]:
+    """Of neighbours that have the same first and last, the first."""
+    return said[:1] + [
+        entry for before, entry in pairwise(said) if before[2] != entry[2] or before[0] != entry[0]
+    ]
+
+
 class Walk:
     """`escaped`: (table, index) that a lookup asked for outside the table, or outside its row of a matrix.
+    `needed`: the furthest entries that searches could read, by table: programs look whether they are there.
 
-    What `known`, a walk of other tables, has found is taken over as far as it must be the same here.
+    What `known`, a walk of other tables, has found is taken over as far as it must be the same here. It has
+    escaped nowhere.
     """
 
     def __init__(self, encoded: EncodedPolicy, known: Walk | None = None) -> None:
@@ -47,7 +65,9 @@ class Walk:
         self.parameters = encoded.manifest.parameters
         self.touched: set[tuple[str, int]] = set()
         self.escaped: set[tuple[str, int]] = set()
+        self.needed: dict[str, int] = {}
         self.inbound = any(rule.inbound for rule in encoded.policy.rules)
+        self._judged: dict[int, list[tuple[int, int, int]]] = {}
         if known:
             for name, prefixes in (
                 ("destinations4", ("route4",)),
@@ -56,6 +76,9 @@ class Walk:
             ):
                 if self._parts(prefixes) == known._parts(prefixes):
                     self.__dict__[name] = getattr(known, name)
+            judging = ("buckets", "bucket_rules", "judge", "fragment_class", "ports", "protocols")
+            if self._parts(judging) == known._parts(judging):
+                self._judged = dict(known._judged)
 
     def _parts(self, prefixes: tuple[str, ...]) -> object:
         tables = {name: data for name, data in self.encoded.tables.items() if name.startswith(prefixes)}
@@ -95,15 +118,33 @@ class Walk:
         bits, position = self.parameters["route4_index_bits"], 0
         if bits:
             position = self.load("route4_index", address >> (32 - bits))
-        step = 1 << self.parameters["route4_steps"] >> 1
-        while step:
-            position += step * (address >= self.load("route4_keys", position + step))
-            step >>= 1
+        steps = self.parameters["route4_steps"]
+        self._check_has("route4_keys", position, steps)
+        if steps & 1:
+            step = 1 << steps - 1
+            position += step * self._reached4(address, position + step)
+        for shift in range(steps & ~1, 0, -2):
+            # Three boundaries at once: two halving steps, if they are in order.
+            step = 1 << shift - 2
+            position += step * sum([self._reached4(address, position + n * step) for n in (1, 2, 3)])
         return self.load("route4_class", position)
+
+    def _check_has(self, table: str, position: int, steps: int) -> None:
+        """Programs look once whether a search can leave its table, if it has any steps."""
+        furthest = position + (1 << steps) - 1
+        if steps and furthest >= len(self.values[table]):
+            self.escaped.add((table, furthest))
+            raise _OutsideError
+        if steps:
+            self.needed[table] = max(self.needed.get(table, 0), furthest)
+
+    def _reached4(self, address: int, position: int) -> bool:
+        return _not_negative(address - self.load("route4_keys", position))
 
     @_guarded
     def code4(self, address: int) -> int:
-        return self.load("route4_class", sum(address >= key for key in self._constants(4)))
+        reached = sum(_not_negative(address - key) for key in self._constants(4))
+        return self.load("route4_class", reached)
 
     def _constants(self, version: int) -> list[int]:
         numbers = range(1, self.parameters[f"route{version}_boundaries"] + 1)
@@ -113,6 +154,14 @@ class Walk:
             self.parameters[f"route6_boundary_{n}_high"] << 64 | self.parameters[f"route6_boundary_{n}_low"]
             for n in numbers
         ]
+
+    def _begin(self, table: str, position: int, steps: int) -> None:
+        """What a search compares before it begins: whether its steps can leave the table."""
+        furthest = position + (1 << steps) - 1
+        # A table of low halves may be shorter, but programs do not compare with its length.
+        if steps and furthest >= len(self.values[table]):
+            self.escaped.add((table, furthest))
+            raise _OutsideError
 
     @_guarded
     def search6(self, address: int) -> int:
@@ -126,18 +175,27 @@ class Walk:
             if shared > parameters["route6_shared"]:
                 return parameters["route6_above"]
         if "route6_boundaries" in parameters:
-            return self.load("route6_class", sum(address >= key for key in self._constants(6)))
+            reached = sum(self._reached6(address, key) for key in self._constants(6))
+            return self.load("route6_class", reached)
         if index_bits:
             cell = high >> (64 - shared_bits - index_bits) & (1 << index_bits) - 1
             position = self.load("route6_index", cell)
+        self._begin("route6_high", position, parameters["route6_steps"])
+        self._check_has("route6_high", position, parameters["route6_steps"])
         step = 1 << parameters["route6_steps"] >> 1
         while step:
             key = self.load("route6_high", position + step) << 64
             if "route6_low" in self.values:
                 key |= self.load("route6_low", position + step)
-            position += step * (address >= key)
+            position += step * self._reached6(address, key)
             step >>= 1
         return self.load("route6_class", position)
+
+    def _reached6(self, address: int, key: int) -> bool:
+        if not self.parameters["route6_shared_bits"]:
+            return address >= key
+        # By the sign of a difference, as if both began with the same bit.
+        return _not_negative((address >> 64) - (key >> 64) - (address & U64 < key & U64))
 
     @_guarded
     def bucket(self, row: int, destination: int) -> int:
@@ -149,7 +207,7 @@ class Walk:
         starts = self.load("reach_lines", 2 * entry)
         base = self.load("reach_lines", 2 * entry + 1)
         rank = (starts & (2 << (destination & 63)) - 1).bit_count()
-        return self.load("reach_values", base + rank)
+        return self.load("reach_values", base + rank & U64)
 
     @_guarded
     def service(self, protocol: int, port: int) -> int:
@@ -195,34 +253,40 @@ class Walk:
         if version == 4:
             yield from self._edges4()
             return
-        bits, cells = self.parameters["route6_shared_bits"], 1 << self.parameters.get("route6_index_bits", 0)
+        bits, index_bits = self.parameters["route6_shared_bits"], self.parameters.get("route6_index_bits", 0)
         base = self.parameters["route6_shared"] << (128 - bits)
-        size = (1 << 128 - bits) // cells
-        yield from (0, base, *(base + cell * size for cell in range(cells)), base + cells * size)
+        yield from (0, base, base + (1 << 128 - bits))
+        if index_bits and "route6_boundaries" not in self.parameters:
+            for cell in self._changes("route6_index", 0, 1 << index_bits):
+                yield base + (cell << 128 - bits - index_bits)
+        for key in self._keys6():
+            # The sign of a difference changes twice.
+            yield from (key, key ^ 1 << 127)
+
+    def _keys6(self) -> list[int]:
         if "route6_boundaries" in self.parameters:
-            yield from self._constants(6)
-            return
+            return self._constants(6)
         if not self.parameters["route6_steps"]:
-            return
+            return []
         lows = self.values.get("route6_low", (0,) * len(self.values["route6_high"]))
-        for high, low in zip(self.values["route6_high"], lows, strict=True):
-            yield high << 64 | low
+        return [high << 64 | low for high, low in zip(self.values["route6_high"], lows, strict=False)]
 
     def _edges4(self) -> Iterator[int]:
         if "route4_boundaries" in self.parameters:
-            yield from self._constants(4)
+            for key in self._constants(4):
+                yield from (key, key ^ 1 << 63)
             return
         if "route4_class" in self.values:
             bits = self.parameters["route4_index_bits"]
-            yield from range(0, 1 << 32, 1 << (32 - bits))
+            for cell in self._changes("route4_index", 0, 1 << bits) if bits else ():
+                yield cell << (32 - bits)
             yield from self.values.get("route4_keys", ())
             return
+        yield from (root << 16 for root in self._changes("route4_roots", 0, 1 << 16))
         if "route4_nodes" not in self.values:
-            yield from range(0, 1 << 32, 1 << 16)
             return
         pointer = self.parameters["route4_pointer"]
         for root, entry in enumerate(self.values["route4_roots"]):
-            yield root << 16
             if entry & pointer:
                 for second in range(256):
                     address = root << 16 | second << 8
@@ -230,6 +294,14 @@ class Walk:
                     below = (entry & ~pointer & U32) << 8 | second
                     if below < len(self.values["route4_nodes"]) and self._node(below) & pointer:
                         yield from range(address + 1, address + 256)
+
+    def _changes(self, table: str, start: int, count: int) -> list[int]:
+        """Of `count` entries from `start` on, each of which some packet asks for: the first, those that are
+        not as the one before, and of those that are not there, one."""
+        values = self.values[table][start : start + count]
+        self.touched.update((table, start + index) for index in range(len(values)))
+        found = [index for index in range(1, len(values)) if values[index] != values[index - 1]]
+        return [0, *found, *([len(values)] if 0 < len(values) < count else [])]
 
     def _node(self, index: int) -> int:
         return self.values["route4_nodes"][index]
@@ -250,7 +322,7 @@ class Walk:
     def _destinations(self, version: int, tables: set[str]) -> tuple[tuple[int, int, int | None], ...]:
         found: list[tuple[int, int, int | None]] = []
         edges = set(self.edges(version)) if tables & self.values.keys() else set()
-        for address in sorted({0, *edges} - {TOP[version]}):
+        for address in sorted(edge for edge in {0, *edges} if edge < TOP[version]):
             number = self.destination(version, address)
             if not found or found[-1][2] != number:
                 found.append((version, address, number))
@@ -261,11 +333,24 @@ class Walk:
         """(protocol, first port, class) for all services."""
         found: list[tuple[int, int, int]] = []
         for protocol in range(256):
-            for port in range(1 << 16) if protocol in PORT_PROTOCOLS else (0,):
+            for port in self._ports(protocol):
                 entry = protocol, port, self.service(protocol, port)
                 if not found or (found[-1][0], found[-1][2]) != (protocol, entry[2]):
                     found.append(entry)
         return tuple(found)
+
+    def _ports(self, protocol: int) -> Iterator[int]:
+        """The ports from which on a lookup may find another class, in order."""
+        if protocol not in PORT_PROTOCOLS or "ports_directory" not in self.values:
+            yield 0
+            return
+        directory, changes = self.values["ports_directory"], cache(self._changes)
+        for page in range(256):
+            place = PORT_PROTOCOLS.index(protocol) << 8 | page
+            for index in (
+                changes("ports_pages", directory[place] << 8, 256) if place < len(directory) else (0,)
+            ):
+                yield page << 8 | index
 
     def classes(self) -> list[int]:
         """The policy classes that some user has."""
@@ -274,25 +359,29 @@ class Walk:
     def meaning(self) -> object:
         """What the tables say of every packet of every user, in a form that has no numbers of classes."""
         buckets: dict[tuple[int, bool], list[tuple[int, int, int | None]]] = {}
+        destinations = self.destinations
+        numbers = sorted({number for *_, number in destinations}, key=str)
         for policy_class in self.classes():
             for inbound in (False, True)[: 1 + self.inbound]:
                 row = self.row(policy_class, inbound)
-                bucket = cache(lambda destination, row=row: self.bucket(row, destination))
-                said: list[tuple[int, int, int | None]] = []
-                for version, address, destination in self.destinations:
-                    entry = version, address, None if destination is None else bucket(destination)
-                    if not said or (said[-1][0], said[-1][2]) != (version, entry[2]):
-                        said.append(entry)
-                buckets[policy_class, inbound] = said
+                found: dict[int | None, int | None] = {
+                    number: None if number is None else self.bucket(row, number) for number in numbers
+                }
+                said = [(version, address, found[number]) for version, address, number in destinations]
+                buckets[policy_class, inbound] = _without_repetitions(said)
         reached = {bucket for said in buckets.values() for _, _, bucket in said if bucket}
         return buckets, {bucket: self.judged(bucket) for bucket in sorted(reached)}
 
+    def claims(self) -> object:
+        """The meaning, and what all buckets decide, also such as nobody has: the proof asks of them too."""
+        return self.meaning(), [self.judged(bucket.id) for bucket in self.encoded.manifest.buckets]
+
     def judged(self, bucket: int) -> list[tuple[int, int, int]]:
         """(protocol, first port, decision) for all services, and (256, 0, decision) for fragments."""
-        decision = cache(lambda service: self.decision(bucket, service))
-        said: list[tuple[int, int, int]] = []
-        for protocol, port, service in (*self.services, (256, 0, self.parameters["fragment_class"])):
-            entry = protocol, port, decision(service)
-            if not said or (said[-1][0], said[-1][2]) != (protocol, entry[2]):
-                said.append(entry)
+        if bucket in self._judged:
+            return self._judged[bucket]
+        services = (*self.services, (256, 0, self.parameters["fragment_class"]))
+        found = {number: self.decision(bucket, number) for number in sorted({n for *_, n in services})}
+        said = _without_repetitions([(protocol, port, found[number]) for protocol, port, number in services])
+        self._judged[bucket] = said
         return said

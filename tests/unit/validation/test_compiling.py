@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +19,17 @@ from wardgate.runtime.layout.manifest import Manifest
 
 ROOT = Path(__file__).resolve().parents[3]
 ENCODERS = ("lowering", "codegen", "compile", "artefact.describe", "artefact.assemble")
-TABLE = ".rodata.t_judge_pages"
+TABLE = ".rodata.t_judge"
+
+
+def deciding(manifest: Manifest, tables: Mapping[str, bytes]) -> int:
+    """Where the table has what a bucket, with a single rule of everyone's, decides of the first class of
+    services: that it is allowed."""
+    bucket = next(b for b in manifest.buckets if b.prefix == "192.0.2.0/25" and len(b.rules) == 1)
+    (record,) = struct.unpack_from("<Q", tables[".rodata.t_buckets"], 8 * bucket.id)
+    place = (record >> 32) * manifest.parameters["judge_width"]
+    assert tables[TABLE][place] == 1
+    return place
 
 
 @pytest.fixture
@@ -35,9 +46,8 @@ def wrong_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     def with_a_wrong_verdict(
         obj: bytes, tables: Mapping[str, bytes], manifest: Manifest, described: bytes
     ) -> bytes:
-        # The first bucket's first service, which is in page 1: page 0 is that of no bucket.
         content = bytearray(tables[TABLE])
-        content[128] ^= 2
+        content[deciding(manifest, tables)] ^= 2
         return assemble(obj, {**tables, TABLE: bytes(content)}, manifest, described)
 
     monkeypatch.setattr(compiling, "assemble", with_a_wrong_verdict)
@@ -55,13 +65,15 @@ def test_what_is_proved_of_a_whole_artefact(policy: Path) -> None:
 
 def test_an_entry_of_the_finished_bytes(policy: Path) -> None:
     artefact = compile_policy(policy)
-    content = read_sections(artefact.data)[TABLE]
-    at = artefact.data.index(content) + 128
+    sections = read_sections(artefact.data)
+    at = artefact.data.index(sections[TABLE]) + deciding(artefact.manifest, sections)
     damaged = bytearray(artefact.data)
     damaged[at] ^= 2
     with pytest.raises(ValidationError) as caught:
         validate(bytes(damaged), artefact.lowered.policy)
-    assert caught.value.witness is not None
+    witness = caught.value.witness
+    assert witness is not None
+    assert (str(witness.first), str(witness.last)) == ("192.0.2.0", "192.0.2.127")
 
 
 @pytest.mark.usefixtures("wrong_compiler")
@@ -73,7 +85,8 @@ def test_an_artefact_that_is_wrong_is_not_written(
     assert not output.exists()
     error = capsys.readouterr().err
     assert "cannot validate any user whom the policy does not name, to " in error
-    assert "mfa by no rule" in error
+    assert "the artefact says bucket 192.0.2.0/25 with rules [4], deny by rule 4 (" in error
+    assert "the policy bucket 192.0.2.0/25 with rules [4], allow by rule 4 (" in error
     assert "Traceback" not in error
     with pytest.raises(ValidationError):
         compile_policy(policy)

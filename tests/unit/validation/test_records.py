@@ -1,0 +1,67 @@
+"""Buckets' records and their rules, off by one: the proof fails where a packet can tell."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from table_walk import Walk
+from validated_policies import Case, cases, claimed, encoded, is_caught, is_refused, reached, walked
+
+BUCKETS = 6
+"""Buckets, at random, of each policy."""
+FIRST = (1 << 32) - 1
+
+
+@pytest.mark.parametrize("case", cases("judge"), ids=str)
+def test_a_record_with_another_pattern_or_other_rules(case: Case) -> None:
+    right, (known, _) = encoded(case), claimed(case)
+    records = right.entries("buckets")
+    rules = len(right.entries("bucket_rules"))
+    patterns = 1 + max(record >> 32 for record in records)
+    chance = random.Random(f"{case}")
+    numbers = range(1, len(records))
+    caught = 0
+    tried = chance.sample(numbers, min(case.some(BUCKETS), len(numbers)))
+    for number in tried:
+        pattern, first = records[number] >> 32, records[number] & FIRST
+        others = {pattern + 1, pattern - 1, 0, patterns, FIRST} - {pattern}
+        changes = {other << 32 | first for other in others}
+        changes |= {pattern << 32 | max(other, 0) for other in (first + 1, first - 1, rules, FIRST)}
+        changes |= {records[chance.choice(numbers)], 0}
+        for record in changes - {records[number]}:
+            wrong = right.changed("buckets", {number: record})
+            walk = Walk(wrong)
+            walk.__dict__["services"] = known.services
+            same = walk.judged(number) == known.judged(number) and not walk.escaped
+            assert is_refused(wrong) is not same, (number, record)
+            caught += not same
+    assert caught >= 5 * len(tried)
+
+
+@pytest.mark.parametrize("case", cases("buckets"), ids=str)
+def test_another_rule_in_the_place_of_one(case: Case) -> None:
+    right = encoded(case)
+    rules, count = right.entries("bucket_rules"), len(right.policy.rules)
+    read = reached(case, "bucket_rules")
+    assert read
+    for index in random.Random(f"{case}").sample(read, min(case.some(2 * BUCKETS), len(read))):
+        for rule in {0, rules[index] + 1, rules[index] - 1, count + 1} - {rules[index]}:
+            # It decides about some service: that is how it is read.
+            assert is_refused(right.changed("bucket_rules", {index: rule})), (index, rule)
+
+
+@pytest.mark.parametrize("case", cases("buckets"), ids=str)
+def test_a_rule_that_decides_nothing_may_be_any(case: Case) -> None:
+    right = encoded(case)
+    rules = right.entries("bucket_rules")
+    read = {index for name, index in claimed(case)[0].touched if name == "bucket_rules"}
+    for index in set(range(len(rules))) - read:
+        assert not is_caught(case, right.changed("bucket_rules", {index: 0}))
+
+
+@pytest.mark.parametrize("case", cases("buckets"), ids=str)
+def test_what_bucket_zero_says_is_nobodys_business(case: Case) -> None:
+    right = encoded(case)
+    assert ("buckets", 0) not in walked(case)[0].touched
+    assert not is_caught(case, right.changed("buckets", {0: right.entries("buckets")[-1]}))
