@@ -52,8 +52,8 @@ class Walk:
     """`escaped`: (table, index) that a lookup asked for outside the table, or outside its row of a matrix.
     `needed`: the furthest entries that searches could read, by table: programs look whether they are there.
 
-    What `known`, a walk of other tables, has found is taken over as far as it must be the same here. It has
-    escaped nowhere.
+    What `known`, a walk of other tables, has found is taken over as far as it must be the same here; it has
+    escaped nowhere. Then `touched` is not all.
     """
 
     def __init__(self, encoded: EncodedPolicy, known: Walk | None = None) -> None:
@@ -66,6 +66,7 @@ class Walk:
         self.touched: set[tuple[str, int]] = set()
         self.escaped: set[tuple[str, int]] = set()
         self.needed: dict[str, int] = {}
+        self.remembering = known is None
         self.inbound = any(rule.inbound for rule in encoded.policy.rules)
         self._judged: dict[int, list[tuple[int, int, int]]] = {}
         if known:
@@ -299,7 +300,8 @@ class Walk:
         """Of `count` entries from `start` on, each of which some packet asks for: the first, those that are
         not as the one before, and of those that are not there, one."""
         values = self.values[table][start : start + count]
-        self.touched.update((table, start + index) for index in range(len(values)))
+        if self.remembering:
+            self.touched.update((table, start + index) for index in range(len(values)))
         found = [index for index in range(1, len(values)) if values[index] != values[index - 1]]
         return [0, *found, *([len(values)] if 0 < len(values) < count else [])]
 

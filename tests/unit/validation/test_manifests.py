@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from validated_policies import EVERY, Case, cases, encoded, is_caught, is_refused, refused
+from validated_policies import QUICK, Case, cases, encoded, is_caught, is_refused, refused
 from wardgate.compiler.validation import ValidationError, validate
 
 OFFICE = Case("office", 0)
 LOOSE = {"destinations", "services"}
 """Parameters that tell people of the policy, and that no lookup uses."""
+
+TOLD_TWICE = ("classes", "tunnel")
+"""What the manifest says in another place as well: it must be the same."""
 
 FINDING_ROWS = {"inbound_row", "fragment_class"}
 
@@ -25,17 +28,18 @@ LESS_FURTHER = {"fragment_class": 1 << 20}
 
 def new_parameters(case: Case) -> dict[str, int]:
     """Those that the policy does not have in an earlier form too, and those that any row is found by; without
-    the boundaries of straight-line code, which are tested apart."""
+    the boundaries of straight-line code and the bits of a class, which are tested apart."""
     before = [encoded(Case(case.policy, form)).manifest.parameters for form in range(case.form)]
     return {
         name: value
         for name, value in encoded(case).manifest.parameters.items()
         if "_boundar" not in name
+        and name != "class_bits"
         and (name in FINDING_ROWS or all(earlier.get(name) != value for earlier in before))
     }
 
 
-@pytest.mark.parametrize("case", EVERY, ids=str)
+@pytest.mark.parametrize("case", QUICK, ids=str)
 def test_a_wrong_parameter_is_caught_or_no_packet_can_tell(case: Case) -> None:
     right = encoded(case)
     chance = random.Random(f"{case}")
@@ -47,19 +51,46 @@ def test_a_wrong_parameter_is_caught_or_no_packet_can_tell(case: Case) -> None:
             wrong = right.with_parameters(**{name: other})
             if name in LOOSE:
                 assert not is_refused(wrong)
+            elif name.startswith(TOLD_TWICE):
+                assert is_refused(wrong), (name, other)
             else:
                 caught += is_caught(case, wrong)
     assert caught
 
 
-@pytest.mark.parametrize("case", EVERY, ids=str)
+@pytest.mark.parametrize("case", QUICK, ids=str)
 def test_a_parameter_less(case: Case) -> None:
     right = encoded(case)
-    for name in new_parameters(case).keys() - LOOSE:
+    for name in {*new_parameters(case), "class_bits"} - LOOSE:
         wrong = right.described(lambda d, name=name: d["parameters"].pop(name))
         used = name != "inbound_row" or any(rule.inbound for rule in right.policy.rules)
         used &= name != "route4_pointer" or "route4_nodes" in right.tables
         assert is_refused(wrong) is used, name
+
+
+@pytest.mark.parametrize(
+    ("bits", "classes", "right"),
+    [
+        (16, 5, True),
+        (32, 5, True),
+        (0, 5, False),
+        (8, 5, False),
+        (15, 5, False),
+        (17, 5, False),
+        (64, 5, False),
+        (16, 1 << 16, True),
+        (16, (1 << 16) + 1, False),
+        (32, (1 << 16) + 1, True),
+    ],
+)
+def test_the_bits_of_a_class(bits: int, classes: int, right: bool) -> None:
+    """Programs read as many of a user's record: there are two kinds of records, and all classes must fit."""
+
+    def change(document: Any) -> None:
+        document["classes"] = document["parameters"]["classes"] = classes
+        document["parameters"]["class_bits"] = bits
+
+    assert is_refused(encoded(OFFICE).described(change)) is not right
 
 
 SIZES = ("reach_width", "reach_per_row", "judge_width", "judge_per_row")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
 
 import pytest
 from table_walk import Walk
-from validated_policies import Case, cases, claimed, encoded, is_caught, is_refused, reached, walked
+from validated_policies import Case, cases, claimed, encoded, is_caught, is_refused, reached, refusal
 
-BUCKETS = 6
+BUCKETS = 5
 """Buckets, at random, of each policy."""
 FIRST = (1 << 32) - 1
 
@@ -55,13 +56,29 @@ def test_another_rule_in_the_place_of_one(case: Case) -> None:
 def test_a_rule_that_decides_nothing_may_be_any(case: Case) -> None:
     right = encoded(case)
     rules = right.entries("bucket_rules")
-    read = {index for name, index in claimed(case)[0].touched if name == "bucket_rules"}
-    for index in set(range(len(rules))) - read:
+    for index in {*range(len(rules))} - {*reached(case, "bucket_rules", shadows=True)}:
         assert not is_caught(case, right.changed("bucket_rules", {index: 0}))
+
+
+@pytest.mark.parametrize("case", cases("buckets"), ids=str)
+def test_a_bucket_more(case: Case) -> None:
+    """The manifest may name none that nobody has, and none twice, even if tables decide right for it."""
+    right = encoded(case)
+    records, buckets = right.entries("buckets"), right.manifest.buckets
+    for number in (1, len(buckets)):
+        more = right.replaced("buckets", 8, [*records, records[number]])
+        assert not is_refused(more)
+        twin = asdict(buckets[number - 1])
+        other = next(b.prefix for b in buckets if (b.prefix, b.rules) != (twin["prefix"], twin["rules"]))
+        for change in ({}, {"prefix": other}):
+            bucket = {**twin, **change, "id": len(buckets) + 1}
+            error = refusal(more.described(lambda document, new=bucket: document["buckets"].append(new)))
+            assert error is not None
+            assert error.subject == f"bucket {bucket['id']}"
 
 
 @pytest.mark.parametrize("case", cases("buckets"), ids=str)
 def test_what_bucket_zero_says_is_nobodys_business(case: Case) -> None:
     right = encoded(case)
-    assert ("buckets", 0) not in walked(case)[0].touched
+    assert 0 not in reached(case, "buckets")
     assert not is_caught(case, right.changed("buckets", {0: right.entries("buckets")[-1]}))

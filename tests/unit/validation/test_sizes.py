@@ -7,29 +7,26 @@ from dataclasses import replace
 import pytest
 from encoded_policy import EncodedPolicy
 from validated_policies import (
-    EVERY,
+    QUICK,
     SLOW,
     Case,
     cases,
-    claimed,
     encoded,
     is_caught,
     is_refused,
     new_tables,
+    reached,
     refused,
     walked,
 )
 
 MATRICES = ("reach", "judge")
-QUICK = [case for case in EVERY if case.policy not in SLOW]
 
 
 def last_read(case: Case, table: str) -> int | None:
     """The last entry of a table that anything reads, or that a search could."""
-    walk = claimed(case)[0]
-    read = [index for name, index in walk.touched if name == table]
-    read += [index for name, index in walked(case)[0].needed.items() if name == table]
-    return max(read, default=None)
+    needed = [index for name, index in walked(case)[0].needed.items() if name == table]
+    return max(reached(case, table, shadows=True)[-1:] + needed, default=None)
 
 
 @pytest.mark.parametrize("case", QUICK, ids=str)
@@ -102,3 +99,12 @@ def test_a_matrix_in_two_forms(policy: str, matrix: str) -> None:
             names = [name for name in other.tables if name.startswith(matrix) and name not in right.tables]
             if names:
                 assert "forms of it" in str(refused(joined(right, other, names)))
+
+
+@pytest.mark.parametrize("case", [case for case in cases("reach") if case.policy in SLOW], ids=str)
+def test_entries_that_cannot_hold_all_buckets(case: Case) -> None:
+    right = encoded(case)
+    table = right.content("reach")
+    assert len(right.manifest.buckets) > 255
+    narrow = right.replaced(table, 1, (entry & 255 for entry in right.entries(table)))
+    assert "entries of 1 bytes" in str(refused(narrow))

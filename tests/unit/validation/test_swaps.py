@@ -18,6 +18,7 @@ from validated_policies import (
     reached,
     walked,
 )
+from wardgate.compiler.language.model import Icmp
 
 SWAPS = 5
 """Swaps of each kind, at random, in each form of each policy."""
@@ -49,7 +50,7 @@ def some(case: Case, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def test_every_table_has_pieces() -> None:
     tables = {table for case in EVERY for table in encoded(case).tables}
-    # Rows of plain matrices and boundaries are swapped apart; protocols that no rule names are all the same.
+    # Rows of plain matrices, boundaries and protocols are swapped apart.
     assert tables == {*PIECES, "reach", "judge", "route4_keys", "route6_high", "route6_low", "protocols"}
 
 
@@ -103,3 +104,11 @@ def test_swapped_pieces_are_caught_or_no_packet_can_tell(case: Case) -> None:
         # Pieces that differ are what different packets read.
         assert caught >= len(tried) // 2, table
         assert pairs or len(used) < 2 or table.endswith("_index"), table
+
+
+@pytest.mark.parametrize("case", cases("protocols"), ids=str)
+def test_icmp_of_the_other_ip_version_is_caught(case: Case) -> None:
+    """Rules about ICMP are about another protocol where the remote has an IPv6 address."""
+    right = encoded(case)
+    named = any(Icmp() in rule.services for rule in right.policy.rules)
+    assert is_caught(case, right.swapped("protocols", 1, 58), exactly=True) is named
