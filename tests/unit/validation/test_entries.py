@@ -17,7 +17,7 @@ from validated_policies import (
     refused,
 )
 
-FLIPS = 8
+FLIPS = 7
 """Entries of each table of each policy, at random, of which a bit is flipped: so many of those that some
 packet leads to, and more until one is caught."""
 SPARE = 4

@@ -11,7 +11,7 @@ from wardgate.compiler.language.model import Packet
 from wardgate.compiler.semantics import Evaluator, Session
 from wardgate.compiler.validation.subjects import UNNAMED
 
-CHANGES = 4
+CHANGES = 3
 
 
 @pytest.mark.parametrize("case", [case for case in EVERY if new_tables(case)], ids=str)
