@@ -11,7 +11,7 @@ import numpy.typing as npt
 from wardgate.compiler.artefact import ArtefactError, read_sections
 from wardgate.compiler.validation.errors import OutOfBoundsError, ValidationError
 from wardgate.runtime.layout.manifest import Manifest, ManifestError
-from wardgate.runtime.layout.maps import MANIFEST_SECTION
+from wardgate.runtime.layout.maps import MANIFEST_SECTION, TABLE_SECTION_PREFIX
 
 Numbers = npt.NDArray[np.integer]
 
@@ -80,8 +80,13 @@ def read_encoded(sections: Mapping[str, bytes]) -> Encoded:
         manifest = Manifest.from_json(sections.get(MANIFEST_SECTION, b""))
     except ManifestError as error:
         raise _unreadable(error) from error
-    tables = {}
+    tables: dict[str, EncodedTable] = {}
     for described in manifest.tables:
+        # Programs find a table by its section, whatever the manifest calls it.
+        if described.section != TABLE_SECTION_PREFIX + described.name or described.name in tables:
+            raise ValidationError(
+                f"table {described.name}", f"section {described.section}", "needs one of its name, once"
+            )
         data, element, count = sections.get(described.section), described.element, described.count
         if data is None or element not in _ELEMENTS or not len(data) == element * count > 0:
             size = "no section" if data is None else f"{len(data)} bytes"

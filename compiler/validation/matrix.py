@@ -68,6 +68,9 @@ class _Directory:
     def __init__(self, encoded: Encoded, name: str, columns: list[int]) -> None:
         self.table = encoded.table(f"{name}_directory")
         self.per_row = encoded.parameter(f"{name}_per_row")
+        # First, since a class may be any number.
+        if columns and columns[-1] // _PAGE >= self.per_row:
+            raise _outside_row(self.table.name, columns[-1], self.per_row, "pages")
         # Each page's first column that packets reach; those behind the last such page are not looked at.
         self.reached = [
             columns[at]
@@ -75,8 +78,6 @@ class _Directory:
             else None
             for page in range(columns[-1] // _PAGE + 1 if columns else 0)
         ]
-        if len(self.reached) > self.per_row:
-            raise _outside_row(self.table.name, columns[-1], self.per_row, "pages")
 
     def row(self, number: int) -> Numbers:
         """The entries of a row up to the last page that packets reach."""

@@ -23,11 +23,22 @@ def runs4(encoded: Encoded) -> Iterator[tuple[int, int]]:
 
     OutOfBoundsError where an address leads out of a table.
     """
-    if "route4_roots" in encoded.tables:
+    trie = "route4_roots" in encoded.tables
+    code = "route4_boundaries" in encoded.manifest.parameters
+    search = "route4_steps" in encoded.manifest.parameters
+    if trie + code + search != 1:
+        raise ValidationError("the tables", f"{trie + code + search} forms of route4", "needs one")
+    if trie:
         return _Trie(encoded).runs()
-    if "route4_boundaries" in encoded.manifest.parameters:
+    if code:
         numbers = range(1, encoded.parameter("route4_boundaries") + 1)
         constants = [encoded.parameter(f"route4_boundary_{number}") for number in numbers]
+        for constant in constants:
+            # Programs compare by the sign of a difference of 64 bits.
+            if constant >> _BITS:
+                raise ValidationError(
+                    "the manifest's parameters", f"boundary {constant:#x}", f"has addresses of {_BITS} bits"
+                )
         return reached(constants, encoded.table("route4_class"), range(1 << _BITS))
     return _searched(encoded)
 

@@ -33,6 +33,8 @@ class _Search:
         self._shared = parameter("route6_shared")
         self._below, self._above = parameter("route6_below"), parameter("route6_above")
         self._code = "route6_boundaries" in encoded.manifest.parameters
+        if self._code is ("route6_steps" in encoded.manifest.parameters):
+            raise ValidationError("the tables", "both or neither form of route6", "needs one")
         self._index_bits = 0 if self._code else parameter("route6_index_bits")
         if self._shared_bits + self._index_bits > _HALF or self._shared >> self._shared_bits:
             raise ValidationError(
