@@ -53,8 +53,13 @@ def test_spans_are_runs_of_equal_entries(element: int, values: list[int], data: 
 
 
 def build(tables: Tables, parameters: dict[str, int]) -> tuple[Encoded, Walk]:
-    """Tables for both readers; they say nothing else of a policy."""
-    manifest = replace(BASE.manifest, parameters={**BASE.manifest.parameters, **parameters})
+    """Tables for both readers; they say nothing else of a policy, and have no form but their own."""
+    others = {
+        name: value
+        for name, value in BASE.manifest.parameters.items()
+        if not name.startswith(("route4_", "route6_"))
+    }
+    manifest = replace(BASE.manifest, parameters=others | parameters)
     decoded = {name: table(name, element, values) for name, (element, values) in tables.items()}
     contents = {name: (found.element, found.data) for name, found in decoded.items()}
     return Encoded(manifest, decoded), Walk(EncodedPolicy(BASE.policy, manifest, contents))
