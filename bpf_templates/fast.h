@@ -127,7 +127,7 @@ INLINE int fast4(u8 *data, u8 *end, u32 total, u32 direction, struct fast_outcom
 	struct ipv4_header *ip = (void *)data;
 	struct address device, remote;
 	struct fast f;
-	u32 class, bucket, network_order;
+	u32 class, bucket, network_order, destination_class;
 
 	if (data + sizeof(*ip) + FAST_TRANSPORT > end || ip->version_length != 0x45 ||
 	    ip->fragment & from_network16(IPV4_MORE | IPV4_OFFSET))
@@ -138,16 +138,17 @@ INLINE int fast4(u8 *data, u8 *end, u32 total, u32 direction, struct fast_outcom
 	f.ports = (void *)(ip + 1);
 	if (!fast_transport(f.ports, ip->protocol, direction))
 		return 0;
+	network_order = direction == FROM_DEVICE ? READ_ONCE(ip->destination) : READ_ONCE(ip->source);
+	remote = mapped(network_order);
+	f.remote[0] = 0;
+	f.remote[1] = from_network64(remote.low);
+	destination_class = destination4(remote.low & 0xffffffff);
 	device = mapped(direction == FROM_DEVICE ? ip->source : ip->destination);
 	f.owner = owner4(device.low);
 	class = class_of(f.owner >> 32);
 	if (!(u32)f.owner || class == NOBODY_CLASS)
 		return 0;
-	network_order = direction == FROM_DEVICE ? READ_ONCE(ip->destination) : READ_ONCE(ip->source);
-	remote = mapped(network_order);
-	f.remote[0] = 0;
-	f.remote[1] = from_network64(remote.low);
-	bucket = bucket_of(class, destination4(remote.low & 0xffffffff));
+	bucket = bucket_of(class, destination_class);
 	if (!bucket)
 		return 0;
 	*o = (struct fast_outcome){ .slot = f.owner, .bucket = bucket };
@@ -163,7 +164,7 @@ INLINE int fast6(u8 *data, u8 *end, u32 total, u32 direction, struct fast_outcom
 	struct ipv6_header *ip = (void *)data;
 	struct address device, remote;
 	struct fast f;
-	u32 class, bucket;
+	u32 class, bucket, destination_class;
 
 	if (data + sizeof(*ip) + FAST_TRANSPORT > end || ip->version_class >> 4 != 6)
 		return 0;
@@ -173,15 +174,16 @@ INLINE int fast6(u8 *data, u8 *end, u32 total, u32 direction, struct fast_outcom
 	f.ports = (void *)(ip + 1);
 	if (!fast_transport(f.ports, ip->next, direction))
 		return 0;
+	f.remote[0] = READ_ONCE(*(direction == FROM_DEVICE ? &ip->destination[0] : &ip->source[0]));
+	f.remote[1] = READ_ONCE(*(direction == FROM_DEVICE ? &ip->destination[1] : &ip->source[1]));
+	remote = wide(f.remote);
+	destination_class = destination6(remote.high, remote.low);
 	device = wide(direction == FROM_DEVICE ? ip->source : ip->destination);
 	f.owner = owner6(device.high, device.low);
 	class = class_of(f.owner >> 32);
 	if (!(u32)f.owner || class == NOBODY_CLASS)
 		return 0;
-	f.remote[0] = READ_ONCE(*(direction == FROM_DEVICE ? &ip->destination[0] : &ip->source[0]));
-	f.remote[1] = READ_ONCE(*(direction == FROM_DEVICE ? &ip->destination[1] : &ip->source[1]));
-	remote = wide(f.remote);
-	bucket = bucket_of(class, destination6(remote.high, remote.low));
+	bucket = bucket_of(class, destination_class);
 	if (!bucket)
 		return 0;
 	*o = (struct fast_outcome){ .slot = f.owner, .bucket = bucket };

@@ -23,15 +23,15 @@
 		(table)[at_];							\
 	})
 
-/* 1 if the sign bit is not set, else 0. The barriers keep the compiler from making a branch of the
- * comparison that this is: one in each step of a search would be mispredicted half of the time, and
- * multiply the verifier's paths. */
-INLINE u64 not_negative(u64 number)
+/* 1 if the sign bit is set, else 0. The barriers keep the compiler from making a branch of the comparison
+ * that this is: one in each step of a search would be mispredicted half of the time, and multiply the
+ * verifier's paths. */
+INLINE u64 negative(u64 number)
 {
 	asm volatile("" : "+r"(number));
 	number >>= 63;
 	asm volatile("" : "+r"(number));
-	return number ^ 1;
+	return number;
 }
 
 #if V4_TRIE
@@ -57,30 +57,33 @@ INLINE u32 destination4(u64 address)
 	} while (0)
 
 #if V4_CODE
-/* 1 if an address has reached a boundary, which is a constant. */
-INLINE u64 reached4(u64 address, u64 boundary)
+/* 1 if the address before `next` has reached a boundary, which is a constant. */
+INLINE u64 reached4(u64 next, u64 boundary)
 {
-	asm volatile("" : "+r"(address));
-	return not_negative(address - boundary);
+	return negative(boundary - next);
 }
 
 INLINE u32 destination4(u64 address)
 {
-	return LOAD(t_route4_class, ROUTE4_REACHED(address));
+	u64 next = address + 1;
+
+	asm volatile("" : "+r"(next));
+	return LOAD(t_route4_class, ROUTE4_REACHED(next));
 }
 #endif
 #if V4_SEARCH
 #if V4_STEPS
-/* 1 if an address has reached the boundary at `position`, which is in the table. */
-INLINE u64 reached4(u64 address, u64 position)
+/* 1 if the address before `next` has reached the boundary at `position`, which is in the table. */
+INLINE u64 reached4(u64 next, u64 position)
 {
-	return not_negative(address - t_route4_keys[position]);
+	return negative(t_route4_keys[position] - next);
 }
 #endif
 
 INLINE u32 destination4(u64 address)
 {
 	u64 position = 0;
+	u64 next = address + 1;
 #if V4_INDEXED
 
 	position = LOAD(t_route4_index, address >> (32 - ROUTE4_INDEX_BITS));
@@ -91,7 +94,7 @@ INLINE u32 destination4(u64 address)
 	if (ROUTE4_STEPS & 1) {
 		u64 step = 1 << (ROUTE4_STEPS - 1);
 
-		position += step * reached4(address, position + step);
+		position += step * reached4(next, position + step);
 	}
 	/* What takes time is to wait for a boundary to be loaded, so three are loaded at once, and two halving
 	 * steps become one. */
@@ -99,14 +102,34 @@ INLINE u32 destination4(u64 address)
 	for (u64 shift = ROUTE4_STEPS & ~1; shift; shift -= 2) {
 		u64 step = 1 << (shift - 2);
 
-		position += step * (reached4(address, position + step) + reached4(address, position + 2 * step) +
-				    reached4(address, position + 3 * step));
+		position += step * (reached4(next, position + step) + reached4(next, position + 2 * step) +
+				    reached4(next, position + 3 * step));
 	}
 #endif
 	return LOAD(t_route4_class, position);
 }
 #endif
 #if V6_COMPARES
+#if V6_SHARED
+/* The two numbers that addresses are compared as: the last 63 bits, and the 64 before them. All begin with the
+ * same two bits, so that the sign of a difference tells which is less. */
+#define HIGH6(high, low) ((u64)(high) << 1 | (u64)(low) >> 63)
+#define LOW6(low) ((low) & ~0ULL >> 1)
+
+/* 1 if the address whose parts are `high` and, before `next`, its low one has reached a boundary. */
+INLINE u64 reached6(u64 high, u64 next, u64 boundary_high, u64 boundary_low)
+{
+	u64 low_reached = 1;
+#if V6_LOW
+
+	low_reached = negative(boundary_low - next);
+#endif
+	return negative(boundary_high - high - low_reached);
+}
+#else
+#define HIGH6(high, low) (high)
+#define LOW6(low) (low)
+
 /* A number whose sign bit is set if a < b + borrow, without a branch. */
 INLINE u64 less(u64 a, u64 b, u64 borrow)
 {
@@ -120,15 +143,11 @@ INLINE u64 reached6(u64 high, u64 low, u64 boundary_high, u64 boundary_low)
 
 	asm volatile("" : "+r"(high), "+r"(low));
 #if V6_LOW
-	below = less(low, boundary_low, 0) >> 63;
+	below = negative(less(low, boundary_low, 0));
 #endif
-#if V6_SHARED
-	/* Both begin with the same bit, so that their difference has its sign. */
-	return not_negative(high - boundary_high - below);
-#else
-	return not_negative(less(high, boundary_high, below));
-#endif
+	return negative(less(high, boundary_high, below)) ^ 1;
 }
+#endif
 #endif
 #if V6_SEARCH
 /* The low half of the boundary at `position`, which is in the tables. */
@@ -157,6 +176,13 @@ INLINE u32 destination6(u64 high, u64 low)
 #if V6_INDEXED
 	position = LOAD(t_route6_index,
 			(high >> (64 - ROUTE6_SHARED_BITS - ROUTE6_INDEX_BITS)) & ((1 << ROUTE6_INDEX_BITS) - 1));
+#endif
+#if V6_COMPARES
+	high = HIGH6(high, low);
+	low = LOW6(low);
+#if V6_SHARED
+	low++;
+#endif
 #endif
 #if V6_SEARCH
 	BOUND(position, ENTRIES(t_route6_high) - ((1 << ROUTE6_STEPS) - 1));

@@ -105,11 +105,12 @@ def boundary_declarations(parameters: Mapping[str, int]) -> str:
     parts = []
     if "route4_boundaries" in parameters:
         numbers = range(1, parameters["route4_boundaries"] + 1)
-        compared = [f"reached4(address, ROUTE4_BOUNDARY_{number})" for number in numbers]
-        parts.append(_sum("ROUTE4_REACHED(address)", compared))
+        compared = [f"reached4(next, ROUTE4_BOUNDARY_{number})" for number in numbers]
+        parts.append(_sum("ROUTE4_REACHED(next)", compared))
     if "route6_boundaries" in parameters:
         names = [f"ROUTE6_BOUNDARY_{number}" for number in range(1, parameters["route6_boundaries"] + 1)]
-        compared = [f"reached6(high, low, {name}_HIGH, {name}_LOW)" for name in names]
+        boundaries = [f"HIGH6({name}_HIGH, {name}_LOW), LOW6({name}_LOW)" for name in names]
+        compared = [f"reached6(high, low, {boundary})" for boundary in boundaries]
         parts.append(_sum("ROUTE6_REACHED(high, low)", compared))
     return "".join(parts)
 

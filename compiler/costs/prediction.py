@@ -42,7 +42,7 @@ of services are larger than this where ports abound, but packets have few of the
 
 HASH_NS: Final = 12.0
 STEP4_NS: Final = 1.2
-STEP6_NS: Final = 1.5
+STEP6_NS: Final = 1.0
 COMPARE4_NS: Final = 0.5
 COMPARE6_NS: Final = 0.8
 RANK_NS: Final = 6.0

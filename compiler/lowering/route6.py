@@ -1,10 +1,11 @@
 """Tables of `route6`: IPv6 address to destination class.
 
-`route6_high` and `route6_low` are the two halves of the addresses from which on another class holds, and
+`route6_high` and `route6_low` are the two parts of the addresses from which on another class holds, and
 `route6_class` has that. The bits that all of them share are compared once with constants; the next few
-index the position where the search begins; see `search`. Where no boundary is inside of a /64, there is no
-`route6_low`. As straight-line code, boundaries are constants of the program, which counts those that an
-address has reached.
+index the position where the search begins; see `search`. Where bits are shared, the low part is the last 63
+bits and the high part the 64 before: so programs can compare by the sign of a difference. Else they are
+halves. Where no boundary is inside of a /64, there is no `route6_low`. As straight-line code, boundaries are
+constants of the program, which counts those that an address has reached.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ MOST_INDEX_BITS = 20
 MOST_COMPARISONS = 16
 """Of straight-line code; with more, tables are sooner read."""
 _HALF = 64
-_MOST_SHARED = 48
-"""Of the first 64 bits, so that some are left for the index."""
+_MOST_SHARED, _LEAST_SHARED = 48, 2
+"""Of the first 64 bits, so that some are left for the index; with one alone, high parts would not begin with
+the same bit."""
+_LOW_BITS = 63
 _LOWEST_SHARED = 2 * _HALF - _MOST_SHARED
 _LAST = (1 << _HALF) - 1
 
@@ -94,16 +97,19 @@ class Route6:
         bits = plan.route6_index_bits
         cells = self._cells(bits)
         missing = cells.padded - len(self.classes)
-        # Padded within the shared bits: programs compare halves by the sign of their difference.
+        # Padded within the shared bits, as all boundaries are.
         last = (self.shared + 1 << (_HALF - self.shared_bits)) - 1
         high = np.pad(self.high, (0, missing), constant_values=last)
+        low = np.pad(self.low, (0, missing), constant_values=_LAST if self._wide else 0)
+        if self.shared_bits:
+            high = high << np.uint64(_HALF - _LOW_BITS) | low >> np.uint64(_LOW_BITS)
+            low &= np.uint64((1 << _LOW_BITS) - 1)
         tables = [
             table("route6_index", cells.index_element, cells.index(), "first varying bits to position"),
-            table("route6_high", 8, high, "first address of a class, first 64 bits"),
+            table("route6_high", 8, high, "first address of a class, the high part"),
         ]
         if self._wide:
-            low = np.pad(self.low, (0, missing), constant_values=_LAST)
-            tables.append(table("route6_low", 8, low, "first address of a class, last 64 bits"))
+            tables.append(table("route6_low", 8, low, "first address of a class, the low part"))
         classes = np.pad(self.classes, (0, missing), mode="edge")
         tables.append(table("route6_class", self._class_element, classes, "position to destination class"))
         parameters = {**self._shared_parameters, "route6_index_bits": bits, "route6_steps": cells.steps}
@@ -142,6 +148,8 @@ def route6_of(boundaries: Sequence[Boundary]) -> Route6:
     """The route over all IPv6 addresses."""
     keys = [key for key, _ in boundaries]
     shared_bits = _MOST_SHARED - ((keys[1] ^ keys[-1]) >> _LOWEST_SHARED).bit_length() if keys[1:] else 0
+    if shared_bits < _LEAST_SHARED:
+        shared_bits = 0
     return Route6(
         np.array([key >> _HALF for key in keys], np.uint64),
         np.array([key & _LAST for key in keys], np.uint64),

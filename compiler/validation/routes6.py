@@ -10,6 +10,9 @@ from wardgate.compiler.validation.searching import Boundaries, halving, reached
 
 _BITS = 128
 _HALF = 64
+_LOW_BITS = 63
+"""Of the low part of a boundary in tables, where bits are shared."""
+_LEAST_SHARED = 2
 
 
 def has_routes6(encoded: Encoded) -> bool:
@@ -42,6 +45,12 @@ class _Search:
                 f"{self._shared_bits} shared bits {self._shared:#x}, {self._index_bits} bits of index",
                 "has addresses whose first half has both",
             )
+        if self._shared_bits and self._shared_bits < _LEAST_SHARED:
+            raise ValidationError(
+                "the manifest's parameters",
+                f"{self._shared_bits} shared bits",
+                f"has none or {_LEAST_SHARED} at least, by which programs compare",
+            )
         if self._code:
             self._constants = [
                 parameter(f"route6_boundary_{number}_high") << _HALF
@@ -65,15 +74,30 @@ class _Search:
             parts = [encoded.table("route6_high")]
             if "route6_low" in encoded.tables:
                 parts.append(encoded.table("route6_low"))
-        self._boundaries = Boundaries(_keys(parts), parts, encoded.table("route6_class"), self._comparable())
+        self._boundaries = Boundaries(
+            self._keys(parts), parts, encoded.table("route6_class"), self._comparable()
+        )
 
     def _comparable(self) -> range:
         """Where there are shared bits, programs compare by the sign of a difference: right for what begins
-        with the same bit."""
+        with the same two bits."""
         if not self._shared_bits:
             return range(1 << _BITS)
-        first = (self._shared >> self._shared_bits - 1) << _BITS - 1
-        return range(first, first + (1 << _BITS - 1))
+        first = (self._shared >> self._shared_bits - _LEAST_SHARED) << _BITS - _LEAST_SHARED
+        return range(first, first + (1 << _BITS - _LEAST_SHARED))
+
+    def _keys(self, parts: list[EncodedTable]) -> list[int]:
+        """The boundaries in tables; what is no low part of one makes one that is beyond all addresses."""
+        highs: list[int] = parts[0].values.tolist() if parts else []
+        lows: list[int] = parts[1].values.tolist() if parts[1:] else [0] * len(highs)
+        if not self._shared_bits:
+            return [high << _HALF | low for high, low in zip(highs, lows, strict=False)]
+        # The first bit of all is not in the tables.
+        base = (self._shared >> self._shared_bits - 1) << _BITS - 1
+        return [
+            (1 << _BITS if low >> _LOW_BITS else base) | high << _LOW_BITS | low
+            for high, low in zip(highs, lows, strict=False)
+        ]
 
     def runs(self) -> Iterator[tuple[int, int]]:
         first, after = 0, 1 << _BITS
@@ -96,10 +120,3 @@ class _Search:
             yield from self._boundaries.followed(first, after, 0, self._steps)
         if after < 1 << _BITS:
             yield after, self._above
-
-
-def _keys(parts: list[EncodedTable]) -> list[int]:
-    highs, lows = (parts[0].values.tolist() if parts else []), (parts[1].values.tolist() if parts[1:] else [])
-    if len(parts) < 2:
-        return [high << _HALF for high in highs]
-    return [high << _HALF | low for high, low in zip(highs, lows, strict=False)]

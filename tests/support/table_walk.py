@@ -21,6 +21,23 @@ U64 = (1 << 64) - 1
 TOP = {4: 1 << 32, 6: 1 << 128}
 
 
+def parts6(shared_bits: int, address: int) -> tuple[int, int]:
+    """What an IPv6 address is compared by, and boundaries are in tables: halves; where bits are shared, the
+    last 63 bits, and the 64 before them."""
+    low_bits = 63 if shared_bits else 64
+    return address >> low_bits & U64, address & (1 << low_bits) - 1
+
+
+def reached6(shared_bits: int, address: int, boundary: tuple[int, int], *, wide: bool = True) -> bool:
+    """Whether an address has reached a boundary of these parts, as programs compare: where bits are shared,
+    by the sign of differences. Not `wide`: no boundary has a low part."""
+    high, low = parts6(shared_bits, address)
+    if not shared_bits:
+        return (high, low) >= boundary
+    low_reached = boundary[1] - low - 1 >> 63 & 1 if wide else 1
+    return not _not_negative(boundary[0] - high - low_reached)
+
+
 class _OutsideError(Exception):
     """A load behind the end of a table: what asked for it gives 0."""
 
@@ -176,7 +193,8 @@ class Walk:
             if shared > parameters["route6_shared"]:
                 return parameters["route6_above"]
         if "route6_boundaries" in parameters:
-            reached = sum(self._reached6(address, key) for key in self._constants(6))
+            keys = [parts6(shared_bits, key) for key in self._constants(6)]
+            reached = sum(reached6(shared_bits, address, key) for key in keys)
             return self.load("route6_class", reached)
         if index_bits:
             cell = high >> (64 - shared_bits - index_bits) & (1 << index_bits) - 1
@@ -185,18 +203,11 @@ class Walk:
         self._check_has("route6_high", position, parameters["route6_steps"])
         step = 1 << parameters["route6_steps"] >> 1
         while step:
-            key = self.load("route6_high", position + step) << 64
-            if "route6_low" in self.values:
-                key |= self.load("route6_low", position + step)
-            position += step * self._reached6(address, key)
+            high = self.load("route6_high", position + step)
+            low = self.load("route6_low", position + step) if "route6_low" in self.values else 0
+            position += step * reached6(shared_bits, address, (high, low))
             step >>= 1
         return self.load("route6_class", position)
-
-    def _reached6(self, address: int, key: int) -> bool:
-        if not self.parameters["route6_shared_bits"]:
-            return address >= key
-        # By the sign of a difference, as if both began with the same bit.
-        return _not_negative((address >> 64) - (key >> 64) - (address & U64 < key & U64))
 
     @_guarded
     def bucket(self, row: int, destination: int) -> int:
@@ -261,8 +272,8 @@ class Walk:
             for cell in self._changes("route6_index", 0, 1 << index_bits):
                 yield base + (cell << 128 - bits - index_bits)
         for key in self._keys6():
-            # The sign of a difference changes twice.
-            yield from (key, key ^ 1 << 127)
+            # The sign of a difference changes twice; of the low part's, where that has a bit too much.
+            yield from (key, key ^ 1 << 127, key ^ 1 << 126, key ^ 3 << 126, key ^ 1 << 63)
 
     def _keys6(self) -> list[int]:
         if "route6_boundaries" in self.parameters:
@@ -270,7 +281,13 @@ class Walk:
         if not self.parameters["route6_steps"]:
             return []
         lows = self.values.get("route6_low", (0,) * len(self.values["route6_high"]))
-        return [high << 64 | low for high, low in zip(self.values["route6_high"], lows, strict=False)]
+        bits = self.parameters["route6_shared_bits"]
+        split = 63 if bits else 64
+        base = self.parameters["route6_shared"] >> bits - 1 << 127 if bits else 0
+        return [
+            base | high << split | low & (1 << split) - 1
+            for high, low in zip(self.values["route6_high"], lows, strict=False)
+        ]
 
     def _edges4(self) -> Iterator[int]:
         if "route4_boundaries" in self.parameters:

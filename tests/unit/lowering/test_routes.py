@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from table_walk import parts6, reached6
 from wardgate.compiler.language.model import Prefix
 from wardgate.compiler.lowering.destinations import Destinations, destinations
 from wardgate.compiler.lowering.plan import Plan
@@ -163,7 +164,7 @@ def test_code6(prefixes: list[Prefix]) -> None:
     shared_bits = parameters["route6_shared_bits"]
     assert features - {"V6_SHARED", "V6_LOW"} == {"V6_CODE"}
     for address in edges(prefixes):
-        high, low = address >> 64, address & (1 << 64) - 1
+        high = address >> 64
         shared = high >> (64 - shared_bits) if shared_bits else 0
         if shared != parameters["route6_shared"]:
             side = "route6_below" if shared < parameters["route6_shared"] else "route6_above"
@@ -172,9 +173,9 @@ def test_code6(prefixes: list[Prefix]) -> None:
         reached = 0
         for number in range(1, parameters["route6_boundaries"] + 1):
             name = f"route6_boundary_{number}"
-            below = "V6_LOW" in features and low < parameters[f"{name}_low"]
-            difference = high - parameters[f"{name}_high"] - below
-            reached += not (difference >> 63 & 1 if shared_bits else difference < 0)
+            boundary = parameters[f"{name}_high"] << 64 | parameters[f"{name}_low"]
+            parts = parts6(shared_bits, boundary)
+            reached += reached6(shared_bits, address, parts, wide="V6_LOW" in features)
         assert tables["route6_class"][reached] == longest(prefixes, address)
 
 
@@ -196,7 +197,7 @@ def test_search6(prefixes: list[Prefix], bits: int) -> None:
     assert ("V6_SEARCH" in features) == (steps > 0)
     assert len(tables["route6_index"]) == 1 << bits
     for address in edges(prefixes):
-        high, low = address >> 64, address & (1 << 64) - 1
+        high = address >> 64
         shared = high >> (64 - shared_bits) if shared_bits else 0
         if shared != parameters["route6_shared"]:
             side = "route6_below" if shared < parameters["route6_shared"] else "route6_above"
@@ -208,10 +209,8 @@ def test_search6(prefixes: list[Prefix], bits: int) -> None:
         step = 1 << steps >> 1
         while step:
             at = position + step
-            below = lows is not None and low < lows[at]
-            difference = high - highs[at] - below
-            sign = difference >> 63 & 1 if shared_bits else difference < 0
-            position += step * (not sign)
+            boundary = highs[at], lows[at] if lows else 0
+            position += step * reached6(shared_bits, address, boundary, wide=lows is not None)
             step >>= 1
         assert tables["route6_class"][position] == longest(prefixes, address)
 

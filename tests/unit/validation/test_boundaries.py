@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 from encoded_policy import EncodedPolicy
-from table_walk import TOP, Walk
+from table_walk import TOP, Walk, parts6
 from validated_policies import EVERY, Case, cases, encoded, is_caught, is_refused, new_tables, reached
 
 EDGES = 8
@@ -50,15 +50,23 @@ def keys(right: EncodedPolicy, version: int) -> list[int]:
         return list(right.entries("route4_keys"))
     highs = right.entries("route6_high")
     lows = right.entries("route6_low") if "route6_low" in right.tables else [0] * len(highs)
-    return [high << 64 | low for high, low in zip(highs, lows, strict=True)]
+    shared_bits = right.manifest.parameters["route6_shared_bits"]
+    low_bits = 63 if shared_bits else 64
+    base = right.manifest.parameters["route6_shared"] << 128 - shared_bits & 1 << 127 if shared_bits else 0
+    return [base | high << low_bits | low for high, low in zip(highs, lows, strict=True)]
 
 
 def with_keys(right: EncodedPolicy, version: int, changes: dict[int, int]) -> EncodedPolicy:
     """With other boundaries, cut to what the tables have."""
     if version == 4:
         return right.changed("route4_keys", changes)
-    wrong = right.changed("route6_high", {index: key >> 64 for index, key in changes.items()})
-    return wrong.changed("route6_low", changes) if "route6_low" in right.tables else wrong
+    parts = {
+        index: parts6(right.manifest.parameters["route6_shared_bits"], key) for index, key in changes.items()
+    }
+    wrong = right.changed("route6_high", {index: high for index, (high, _) in parts.items()})
+    if "route6_low" not in right.tables:
+        return wrong
+    return wrong.changed("route6_low", {index: low for index, (_, low) in parts.items()})
 
 
 def real(right: EncodedPolicy, version: int) -> list[int]:

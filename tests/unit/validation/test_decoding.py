@@ -11,7 +11,7 @@ import pytest
 from encoded_policy import CODES, EncodedPolicy, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from table_walk import Walk
+from table_walk import Walk, parts6
 from wardgate.compiler.validation.encoded import (
     Encoded,
     EncodedTable,
@@ -77,10 +77,11 @@ def joined(runs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 @st.composite
 def searches(draw: st.DrawFn) -> tuple[Tables, dict[str, int]]:
     """Tables of IPv6 with boundaries in any order, positions beyond the end, and any number of steps."""
-    shared_bits = draw(st.sampled_from([0, 1, 8, 48]))
+    shared_bits = draw(st.sampled_from([0, 2, 8, 48]))
     index_bits = draw(st.integers(0, 3))
     steps = draw(st.integers(0, 3))
     count = draw(st.sampled_from([4, 8]))
+    size = {"min_size": count, "max_size": count}
     shared = draw(st.integers(0, (1 << shared_bits) - 1))
     around = shared << (64 - shared_bits) if shared_bits else 0
     near = st.integers(0, 15).map(lambda step: (around + (step << (60 - shared_bits))) % (1 << 64))
@@ -91,11 +92,11 @@ def searches(draw: st.DrawFn) -> tuple[Tables, dict[str, int]]:
             draw(NARROW),
             draw(st.lists(positions, min_size=1 << index_bits, max_size=1 << index_bits)),
         ),
-        "route6_high": (8, draw(st.lists(near, min_size=count, max_size=count))),
+        "route6_high": (8, draw(st.lists(near.map(lambda half: parts6(shared_bits, half << 64)[0]), **size))),
         "route6_class": (draw(NARROW), draw(st.lists(small, min_size=count, max_size=count))),
     }
     if draw(st.booleans()):
-        tables["route6_low"] = (8, draw(st.lists(small, min_size=count, max_size=count)))
+        tables["route6_low"] = (8, draw(st.lists(small, **size)))
     return tables, {
         "route6_shared_bits": shared_bits,
         "route6_shared": shared,
@@ -158,7 +159,7 @@ def test_boundaries_of_ipv4_that_are_constants(steps: list[int], element: int, l
     check_runs(walk, walk.destinations4, lambda: runs4(encoded))
 
 
-@given(st.lists(st.integers(0, 15), max_size=6), st.integers(0, 1), st.sampled_from([0, 1, 8, 48]))
+@given(st.lists(st.integers(0, 15), max_size=6), st.integers(0, 1), st.sampled_from([0, 2, 8, 48]))
 def test_boundaries_of_ipv6_that_are_constants(steps: list[int], less: int, shared_bits: int) -> None:
     shared = (1 << shared_bits) // 3
     around = shared << 128 - shared_bits
@@ -177,16 +178,38 @@ def test_boundaries_of_ipv6_that_are_constants(steps: list[int], less: int, shar
 @pytest.mark.parametrize("form", ["search", "code"])
 def test_a_boundary_with_which_programs_cannot_compare(form: str) -> None:
     """They look at the sign of a difference, where both begin with other bits."""
-    high, shared = 0x7D << 56, {"route6_shared_bits": 8, "route6_shared": 0xFD}
+    high, shared = 0xBD << 56, {"route6_shared_bits": 8, "route6_shared": 0xFD}
     ends = {"route6_below": 0, "route6_above": 0}
     if form == "code":
         parameters = {"route6_boundaries": 1, "route6_boundary_1_high": high, "route6_boundary_1_low": 0}
         encoded, _ = build({"route6_class": (1, [0, 1])}, {**parameters, **shared, **ends})
     else:
         parameters = {"route6_index_bits": 0, "route6_steps": 1}
-        tables = {"route6_high": (8, [0, high]), "route6_class": (1, [0, 1])}
+        tables = {"route6_high": (8, [0, parts6(8, high << 64)[0]]), "route6_class": (1, [0, 1])}
         encoded, _ = build(tables, {**parameters, **shared, **ends})
     with pytest.raises(ValidationError, match="cannot compare"):
+        list(runs6(encoded))
+
+
+def test_a_low_part_with_a_bit_too_much() -> None:
+    parameters = {"route6_index_bits": 0, "route6_steps": 1, "route6_below": 0, "route6_above": 0}
+    tables = {
+        "route6_high": (8, [0, 0x7D << 57]),
+        "route6_low": (8, [0, 1 << 63]),
+        "route6_class": (1, [0, 1]),
+    }
+    shared = {"route6_shared_bits": 8, "route6_shared": 0xFD}
+    encoded, _ = build(tables, {**parameters, **shared})
+    with pytest.raises(ValidationError, match="cannot compare"):
+        list(runs6(encoded))
+
+
+def test_one_shared_bit_is_not_enough_to_compare_by() -> None:
+    parameters = {"route6_index_bits": 0, "route6_steps": 0, "route6_below": 0, "route6_above": 0}
+    encoded, _ = build(
+        {"route6_class": (1, [0])}, {**parameters, "route6_shared_bits": 1, "route6_shared": 1}
+    )
+    with pytest.raises(ValidationError, match="1 shared bits"):
         list(runs6(encoded))
 
 
