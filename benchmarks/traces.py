@@ -17,7 +17,7 @@ from typing import Final, Literal, NamedTuple
 from wardgate.compiler.language.model import MAX_PORT, TCP, Everything, Packet, Policy, Ports, Prefix, Rule
 from wardgate.compiler.semantics.effective import UserClass, user_classes
 from wardgate.compiler.semantics.evaluator import Evaluator
-from wardgate.compiler.semantics.reference import Session
+from wardgate.compiler.semantics.reference import matching_rules, verdict_of
 from wardgate.runtime.layout.codes import Verdict
 
 from benchmarks.policies import TUNNEL4, TUNNEL6, GeneratedPolicy
@@ -91,6 +91,9 @@ class TraceMaker:
         self._evaluator = Evaluator(generated.policy)
         self._drawable = _Drawable(generated.policy)
         self._drawn: dict[Kind, dict[Tuple, None]] = {}
+        self._number_of: dict[int, int] = {}
+        self._numbers: dict[tuple[int, ...], int] = {}
+        self._verdicts: dict[tuple[int, int, int, int], Verdict] = {}
 
     def draw(
         self,
@@ -133,10 +136,20 @@ class TraceMaker:
         return Trace(version, TCP, tuple(found)), passes
 
     def verdict(self, version: int, protocol: int, packet: Tuple) -> Verdict:
-        """What the reference says of a packet."""
+        """What the reference says of a packet; kept, by its bucket's rules."""
         asked = Packet(_address(version, packet.remote), protocol, packet.port)
         user = class_of(packet.device, self._users)
-        return self._evaluator.evaluate(user, asked, Session.AUTHORISED).verdict
+        _, rules = self._evaluator.bucket(user, asked.remote, inbound=False)
+        # The evaluator holds on to the tuple, so that nothing else will ever have its identity.
+        number = self._number_of.get(id(rules))
+        if number is None:
+            ids = tuple(rule.id for rule in rules)
+            number = self._number_of[id(rules)] = self._numbers.setdefault(ids, len(self._numbers))
+        key = number, version, protocol, packet.port
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            verdict = self._verdicts[key] = verdict_of(matching_rules(rules, asked))[0]
+        return verdict
 
     def _near(self, version: int, user: str) -> tuple[Prefix, int, int]:
         """A prefix and ports of a rule: the user's or, as often, anyone's."""
