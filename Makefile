@@ -51,5 +51,5 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.ready: $(VENV)/.installed
 	@for try in 1 2 3; do $(PIP) -e '.[dev]' && break; [ $$try = 3 ] && exit 3; sleep 5; done
 	@mkdir -p $(LINKS)
-	@for name in bpf_templates cli compiler runtime; do ln -sfn "../../../$$name" "$(LINKS)/$$name"; done
+	@for name in bpf_templates cli compiler gateway runtime; do ln -sfn "../../../$$name" "$(LINKS)/$$name"; done
 	@touch $@

@@ -41,6 +41,7 @@ RULES = {
         wardgate=("wardgate.runtime.layout", "wardgate.bpf_templates"),
     ),
     "runtime": Rules(anywhere=frozenset({"elftools"}), lazily=frozenset({"pyroute2"})),
+    "gateway": Rules(wardgate=("wardgate.compiler", "wardgate.runtime")),
     "cli": Rules(
         anywhere=frozenset({"click", "elftools", "yaml"}),
         lazily=frozenset({"pyroute2"}),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("bpf_templates", "cli", "compiler", "runtime")
+PACKAGES = ("bpf_templates", "cli", "compiler", "gateway", "runtime")
 CONTENT = (".py", ".c", ".h", ".typed")
 
 

@@ -1,0 +1,25 @@
+"""Being up to date, whatever happens to the watch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from wardgate.gateway.store.errors import CompactedError
+from wardgate.gateway.store.interface import Batch, Snapshot, Store
+
+
+async def follow(store: Store, prefix: str) -> AsyncIterator[Snapshot | Batch]:
+    """A snapshot of a prefix, and then its changes, for ever.
+
+    Where changes were forgotten before they could be told, another snapshot comes: what is known then is all
+    in it, and what is not in it is gone. Other errors end it; begin anew then.
+    """
+    while True:
+        snapshot = await store.snapshot(prefix)
+        yield snapshot
+        try:
+            async with store.watch(prefix, snapshot.revision) as batches:
+                async for batch in batches:
+                    yield batch
+        except CompactedError:
+            continue

@@ -1,0 +1,408 @@
+"""What every store must do: subclass StoreConformance, and say how one is opened."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wardgate.gateway.store import (
+    MOST_OPERATIONS,
+    MOST_VALUE_BYTES,
+    Batch,
+    Change,
+    ClosedError,
+    CompactedError,
+    ConflictError,
+    Delete,
+    Entry,
+    InvalidKeyError,
+    Operation,
+    Put,
+    Snapshot,
+    Store,
+    Transaction,
+    Unchanged,
+    follow,
+)
+
+T = TypeVar("T")
+PATIENCE_S = 60
+"""How long to wait for what must come, before the test fails."""
+
+NO_KEYS = ["", "/", "a/", "/a", "a//b", "a/\n", "a\0", "é" * 300, "\ud800", b"a", None]
+NO_PREFIXES = ["a", "/", "a//", "/a/", "a\n/", None]
+
+
+def put(key: str, value: bytes = b"") -> Transaction:
+    return Transaction((Put(key, value),))
+
+
+async def soon(awaited: Awaitable[T]) -> T:
+    """What must come."""
+    async with asyncio.timeout(PATIENCE_S):
+        return await awaited
+
+
+async def changes(batches: AsyncIterator[Batch], until: int) -> list[Batch]:
+    """The batches with changes, up to that of a revision."""
+    found: list[Batch] = []
+    while not found or found[-1].revision < until:
+        batch = await soon(anext(batches))
+        if batch.changes:
+            found.append(batch)
+    return found
+
+
+class StoreConformance(ABC):
+    """Each test opens a store that is empty; `opened` again is the same store."""
+
+    @abstractmethod
+    def opened(self, folder: Path) -> AbstractAsyncContextManager[Store]:
+        """The store of this folder; another folder is another store."""
+
+    def run(self, folder: Path, body: Callable[[Store], Awaitable[T]]) -> T:
+        async def within() -> T:
+            async with self.opened(folder) as store:
+                return await body(store)
+
+        return asyncio.run(within())
+
+    def test_what_is_put_is_there(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            assert await store.get("users/alice") is None
+            first = await store.commit(put("users/alice", b"1"))
+            assert await store.get("users/alice") == Entry("users/alice", b"1", first, first)
+            second = await store.commit(put("users/alice", b"\0\xff"))
+            assert second > first
+            assert await store.get("users/alice") == Entry("users/alice", b"\0\xff", first, second)
+            third = await store.commit(Transaction((Delete("users/alice"),)))
+            assert third > second
+            assert await store.get("users/alice") is None
+            fourth = await store.commit(put("users/alice"))
+            assert await store.get("users/alice") == Entry("users/alice", b"", fourth, fourth)
+
+        self.run(tmp_path, body)
+
+    def test_it_is_there_when_the_store_is_opened_again(self, tmp_path: Path) -> None:
+        revision = self.run(tmp_path, lambda store: store.commit(put("a", b"1")))
+
+        async def body(store: Store) -> None:
+            assert await store.snapshot("") == Snapshot(revision, (Entry("a", b"1", revision, revision),))
+            assert await store.commit(put("b")) > revision
+
+        self.run(tmp_path, body)
+
+    def test_a_commit_that_changes_nothing_makes_no_revision(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            revision = await store.commit(put("a"))
+            assert await store.commit(Transaction(())) == revision
+            assert await store.commit(Transaction((Delete("b"),))) == revision
+            # To put what is there already is a change: whoever watches learns of it.
+            assert await store.commit(put("a")) > revision
+
+        self.run(tmp_path, body)
+
+    def test_a_snapshot_has_the_keys_of_a_prefix_in_order(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            names = [
+                "users/b",
+                "users/a/2",
+                "users/a/1",
+                "users",
+                "users0",
+                "user/a",
+                "users/é",
+                "users/a",
+                "users/ ",
+            ]
+            for name in names:
+                revision = await store.commit(put(name))
+            inside = [name for name in names if name.startswith("users/")]
+            found = await store.snapshot("users/")
+            assert [entry.key for entry in found.entries] == sorted(inside)
+            assert found.revision == revision
+            assert len((await store.snapshot("")).entries) == len(names)
+            assert (await store.snapshot("users/a/1/")).entries == ()
+
+        self.run(tmp_path, body)
+
+    def test_a_transaction_is_done_only_if_nothing_it_was_decided_by_changed(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            absent = Unchanged("a", 0)
+            first = await store.commit(Transaction((Put("a", b"1"),), (absent,)))
+            with pytest.raises(ConflictError) as caught:
+                await store.commit(Transaction((Put("b", b""), Put("a", b"2")), (absent, Unchanged("c", 0))))
+            assert caught.value.keys == ("a",)
+            assert [entry.value for entry in (await store.snapshot("")).entries] == [b"1"]
+            second = await store.commit(Transaction((Delete("a"),), (Unchanged("a", first),)))
+            with pytest.raises(ConflictError):
+                await store.commit(Transaction((Put("a", b"3"),), (Unchanged("a", first),)))
+            with pytest.raises(ConflictError):
+                await store.commit(Transaction((), (Unchanged("a", second),)))
+            assert await store.commit(Transaction((), (absent,))) == second
+
+        self.run(tmp_path, body)
+
+    def test_no_update_is_lost_between_tasks(self, tmp_path: Path) -> None:
+        tasks, each = 8, 10
+
+        async def increment(store: Store) -> None:
+            for _ in range(each):
+                while True:
+                    entry = await store.get("count")
+                    number = int(entry.value) if entry else 0
+                    condition = Unchanged("count", entry.modified if entry else 0)
+                    try:
+                        await store.commit(Transaction((Put("count", b"%d" % (number + 1)),), (condition,)))
+                    except ConflictError:
+                        continue
+                    break
+
+        async def body(store: Store) -> None:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(tasks):
+                    group.create_task(increment(store))
+            entry = await store.get("count")
+            assert entry
+            assert int(entry.value) == tasks * each
+
+        self.run(tmp_path, body)
+
+    def test_a_watch_tells_changes_by_revision(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            start = await store.commit(put("x/old"))
+            async with store.watch("x/", start) as batches:
+                coming = asyncio.create_task(anext(batches))
+                both = await store.commit(Transaction((Put("x/b", b"1"), Put("x/a", b"2"), Put("y", b""))))
+                await store.commit(put("y/other"))
+                gone = await store.commit(Transaction((Delete("x/b"), Delete("x/c"))))
+                first = await soon(coming)
+                found = [first] * bool(first.changes) + await changes(batches, gone)
+            assert found == [
+                Batch(both, (Change("x/a", b"2"), Change("x/b", b"1"))),
+                Batch(gone, (Change("x/b", None),)),
+            ]
+
+        self.run(tmp_path, body)
+
+    def test_a_watch_begins_in_the_past_also_of_another_process(self, tmp_path: Path) -> None:
+        async def before(store: Store) -> list[int]:
+            return [await store.commit(put("a", b"%d" % number)) for number in range(600)]
+
+        revisions = self.run(tmp_path, before)
+
+        async def body(store: Store) -> None:
+            for first in (0, 1, 300, 598):
+                async with store.watch("", revisions[first]) as batches:
+                    found = await changes(batches, revisions[-1])
+                assert [batch.revision for batch in found] == revisions[first + 1 :]
+                assert [batch.changes[0].value for batch in found] == [
+                    b"%d" % n for n in range(first + 1, 600)
+                ]
+
+        self.run(tmp_path, body)
+
+    def test_many_watches_see_the_same(self, tmp_path: Path) -> None:
+        async def look(store: Store, until: asyncio.Future[int]) -> list[Batch]:
+            found: list[Batch] = []
+            async with store.watch("", 0) as batches:
+                while not (until.done() and found and found[-1].revision >= until.result()):
+                    batch = await soon(anext(batches))
+                    found += [batch] * bool(batch.changes)
+            return found
+
+        async def body(store: Store) -> None:
+            last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            lookers = [asyncio.create_task(look(store, last)) for _ in range(5)]
+            revision = 0
+            for number in range(50):
+                revision = await store.commit(put(f"k/{number % 7}", b"%d" % number))
+            last.set_result(revision)
+            # One that has seen all already waits for more.
+            await store.commit(put("end"))
+            found = [batches[:50] for batches in await soon(asyncio.gather(*lookers))]
+            assert all(one == found[0] for one in found)
+            assert [batch.changes[0].value for batch in found[0]] == [b"%d" % number for number in range(50)]
+
+        self.run(tmp_path, body)
+
+    def test_what_was_forgotten_is_said(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            revisions = [await store.commit(put("a", b"%d" % number)) for number in range(10)]
+            async with store.watch("", revisions[2]) as late:
+                assert (await changes(late, revisions[3]))[0].revision == revisions[3]
+                await store.compact(revisions[8])
+                last = await store.commit(put("b"))
+                # What it has read already, it may tell yet: but all or nothing.
+                with suppress(CompactedError):
+                    found = await changes(late, last)
+                    assert [batch.revision for batch in found] == [*revisions[4:], last]
+            with pytest.raises(CompactedError) as caught:
+                async with store.watch("", revisions[7]) as batches:
+                    await soon(anext(batches))
+            assert (caught.value.after, caught.value.compacted) == (revisions[7], revisions[8])
+            async with store.watch("", revisions[8]) as batches:
+                assert (await changes(batches, revisions[9]))[0].revision == revisions[9]
+            # Entries are none of what is forgotten.
+            entry = await store.get("a")
+            assert entry == Entry("a", b"9", revisions[0], revisions[9])
+            await store.compact(1)
+            await store.compact(1 << 60)
+            with pytest.raises(CompactedError):
+                async with store.watch("", revisions[9]) as batches:
+                    await soon(anext(batches))
+
+        self.run(tmp_path, body)
+
+    def test_following_goes_on_with_a_snapshot(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            await store.commit(put("x/a", b"1"))
+            told = follow(store, "x/")
+            first = await soon(anext(told))
+            assert isinstance(first, Snapshot)
+            assert [entry.key for entry in first.entries] == ["x/a"]
+            await store.commit(put("x/b"))
+            second = await soon(anext(told))
+            assert isinstance(second, Batch)
+            await store.commit(Transaction((Delete("x/a"),)))
+            revision = await store.commit(put("x/c"))
+            await store.compact(revision)
+            while not isinstance(again := await soon(anext(told)), Snapshot):
+                assert not any(change.key == "x/c" for change in again.changes), "it was forgotten"
+            assert [entry.key for entry in again.entries] == ["x/b", "x/c"]
+            await store.commit(put("x/d"))
+            last = await soon(anext(told))
+            assert isinstance(last, Batch)
+            assert last.changes == (Change("x/d", b""),)
+
+        self.run(tmp_path, body)
+
+    def test_a_watch_from_the_future_is_an_error(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            revision = await store.commit(put("a"))
+            for after in (revision + 1, -1):
+                with pytest.raises(ValueError, match="has not been yet"):
+                    async with store.watch("", after):
+                        pass
+
+        self.run(tmp_path, body)
+
+    def test_closing_ends_all(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            revision = await store.commit(put("a"))
+            async with store.watch("", revision) as batches:
+                waiting = asyncio.create_task(anext(batches))
+                await asyncio.sleep(0)
+                await store.close()
+                with pytest.raises(ClosedError):
+                    await soon(waiting)
+            for refused in (store.get("a"), store.snapshot(""), store.commit(put("b")), store.compact(1)):
+                with pytest.raises(ClosedError):
+                    await refused
+            await store.close()
+
+        self.run(tmp_path, body)
+
+    def test_a_cancelled_commit_is_done_whole_or_not_at_all(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            for number in range(40):
+                both = Transaction((Put(f"a/{number}", b""), Put(f"b/{number}", b"")))
+                task = asyncio.create_task(store.commit(both))
+                for _ in range(number % 5):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            kept = [
+                {entry.key[2:] for entry in (await store.snapshot(name)).entries} for name in ("a/", "b/")
+            ]
+            assert kept[0] == kept[1]
+
+        self.run(tmp_path, body)
+
+    def test_what_is_no_key(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            for key in NO_KEYS:
+                with pytest.raises(InvalidKeyError):
+                    await store.get(key)  # type: ignore[arg-type]
+                for make in (Put, Delete, Unchanged):
+                    wrong = make(key) if make is Delete else make(key, b"" if make is Put else 0)  # type: ignore
+                    with pytest.raises(InvalidKeyError):
+                        Transaction((), (wrong,)) if make is Unchanged else Transaction((wrong,))  # type: ignore
+            for prefix in NO_PREFIXES:
+                with pytest.raises(InvalidKeyError):
+                    await store.snapshot(prefix)  # type: ignore[arg-type]
+                with pytest.raises(InvalidKeyError):
+                    async with store.watch(prefix, 0):  # type: ignore[arg-type]
+                        pass
+
+        self.run(tmp_path, body)
+
+    def test_the_largest_transaction(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            many = Transaction(
+                tuple(Put(f"k/{number}", b"x" * 1_000) for number in range(MOST_OPERATIONS)),
+                tuple(Unchanged(f"k/{number}", 0) for number in range(MOST_OPERATIONS)),
+            )
+            await store.commit(many)
+            await store.commit(put("k/large", b"x" * MOST_VALUE_BYTES))
+            assert len((await store.snapshot("k/")).entries) == MOST_OPERATIONS + 1
+
+        self.run(tmp_path, body)
+
+    @settings(max_examples=25)
+    @given(st.data())
+    def test_it_is_as_a_dictionary(
+        self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    ) -> None:
+        """Any row of transactions: the entries, their revisions, and what a watch tells of them."""
+        keys = st.sampled_from(["a", "b", "d/a", "d/b"])
+        operation = st.builds(Put, keys, st.binary(max_size=3)) | st.builds(Delete, keys)
+        rows = st.lists(st.lists(operation, max_size=3, unique_by=lambda one: one.key), max_size=12)
+        prefix = data.draw(st.sampled_from(["", "d/"]))
+        committed = data.draw(rows)
+
+        async def body(store: Store) -> None:
+            model: dict[str, Entry] = {}
+            expected: list[Batch] = []
+            revision = (await store.snapshot("")).revision
+            start = revision
+            for operations in committed:
+                changed = _changed(model, operations)
+                told = await store.commit(Transaction(tuple(operations)))
+                # A store may number as it likes, if it only grows.
+                assert (told > revision) is bool(changed)
+                _apply(model, changed, told)
+                revision = told
+                inside = tuple(change for change in changed if change.key.startswith(prefix))
+                expected += [Batch(told, inside)] * bool(inside)
+                assert (await store.snapshot("")).entries == tuple(model[key] for key in sorted(model))
+            async with store.watch(prefix, start) as batches:
+                found = await changes(batches, expected[-1].revision) if expected else []
+            assert found == expected
+
+        self.run(tmp_path_factory.mktemp("store"), body)
+
+
+def _changed(model: dict[str, Entry], operations: list[Operation]) -> tuple[Change, ...]:
+    """What operations change of a model, by key."""
+    found = [
+        Change(one.key, one.value if isinstance(one, Put) else None)
+        for one in operations
+        if isinstance(one, Put) or one.key in model
+    ]
+    return tuple(sorted(found, key=lambda change: change.key))
+
+
+def _apply(model: dict[str, Entry], changed: tuple[Change, ...], revision: int) -> None:
+    for change in changed:
+        before = model.pop(change.key, None)
+        if change.value is not None:
+            created = before.created if before else revision
+            model[change.key] = Entry(change.key, change.value, created, revision)
