@@ -192,6 +192,29 @@ class StoreConformance(ABC):
 
         self.run(tmp_path, body)
 
+    def test_a_watch_that_waits_learns_of_what_comes(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            revision = await store.commit(put("a"))
+            async with store.watch("", revision) as batches:
+                for number in range(4):
+                    waiting = asyncio.create_task(changes(batches, revision + 1))
+                    await _settle(store)
+                    committing = asyncio.create_task(store.commit(put("a", b"%d" % number)))
+                    if number % 2:
+                        # Whether the task hears of it or not: what is done is told.
+                        await asyncio.sleep(0)
+                        committing.cancel()
+                    await asyncio.gather(committing, return_exceptions=True)
+                    entry = await store.get("a")
+                    assert entry
+                    if entry.modified == revision:
+                        revision = await store.commit(put("a", b"%d" % number))
+                    revision = entry.modified if entry.modified > revision else revision
+                    (found,) = await soon(waiting)
+                    assert found == Batch(revision, (Change("a", b"%d" % number),))
+
+        self.run(tmp_path, body)
+
     def test_a_watch_begins_in_the_past_also_of_another_process(self, tmp_path: Path) -> None:
         async def before(store: Store) -> list[int]:
             return [await store.commit(put("a", b"%d" % number)) for number in range(600)]
@@ -388,6 +411,12 @@ class StoreConformance(ABC):
             assert found == expected
 
         self.run(tmp_path_factory.mktemp("store"), body)
+
+
+async def _settle(store: Store) -> None:
+    """Let all that other tasks have begun come to rest."""
+    for _ in range(20):
+        await store.get("nothing")
 
 
 def _changed(model: dict[str, Entry], operations: list[Operation]) -> tuple[Change, ...]:
