@@ -127,6 +127,11 @@ def _of_compiler(error: Exception) -> Failure | None:
         return _plain(
             SYSTEM_REFUSED, f"cannot {error.operation} {error.subject}:{gap}{error.cause}", error.remedy
         )
+    analysis = sys.modules.get("wardgate.compiler.analysis.errors")
+    if analysis and isinstance(error, analysis.AnalysisError):
+        return _plain(
+            SYSTEM_REFUSED, f"cannot {error.operation} {error.subject}: {error.cause}", error.remedy
+        )
     costs = sys.modules.get("wardgate.compiler.costs.errors")
     if costs and isinstance(error, costs.BudgetError):
         return _of_budget(error)
