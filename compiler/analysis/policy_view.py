@@ -34,6 +34,11 @@ class PolicyTables:
         """The classes that the policy's users have."""
         return policy_classes(self.policy)
 
+    @property
+    def destinations(self) -> int:
+        """How many classes of destinations there are."""
+        return self._space.count
+
     def view(self, classes: PolicyClasses | None = None) -> View:
         """The view of these classes of users; None: of those that there are."""
         chosen = self.classes if classes is None else classes
