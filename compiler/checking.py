@@ -14,14 +14,16 @@ only in those that they are in. See analysis.prove for how.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wardgate.compiler.analysis.prove import Counterexample, Proved, Prover
 from wardgate.compiler.language.diagnostics import Code, Diagnostic, diagnostic_at
 from wardgate.compiler.language.model import Packet, Policy, PolicyTest, Rule
 from wardgate.compiler.language.services import service_label
 from wardgate.compiler.language.source import Source
 from wardgate.compiler.semantics import Decision, Evaluator, Session
+
+if TYPE_CHECKING:
+    from wardgate.compiler.analysis.prove import Counterexample, Proved
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,15 @@ def check_policy(policy: Policy) -> CheckReport:
     tests = tuple(
         CheckedTest(test, evaluator.evaluate(test.user, test.packet, Session.NONE)) for test in policy.tests
     )
-    prover = Prover(policy) if policy.assertions else None
-    assertions = tuple(prover.prove(assertion) for assertion in policy.assertions) if prover else ()
-    return CheckReport(policy, tests, assertions)
+    return CheckReport(policy, tests, _proved(policy) if policy.assertions else ())
+
+
+def _proved(policy: Policy) -> tuple[Proved, ...]:
+    # Imported here since a policy without assertions needs no numpy to be checked.
+    from wardgate.compiler.analysis.prove import Prover
+
+    prover = Prover(policy)
+    return tuple(prover.prove(assertion) for assertion in policy.assertions)
 
 
 def _label(packet: Packet) -> str:

@@ -168,15 +168,18 @@ class _Comparison:
         intervals = joined(
             {self._addresses.version[cell]: self._addresses.intervals[cell]} for cell in cells.tolist()
         )
+        old_rules, new_rules = (self._rules(side, rows, cells, mask, inbound) for side in (0, 1))
+        subjects = {rule.policy for rule in (*old_rules, *new_rules)}
         return Statement(
             change,
             inbound,
-            self._directory.describe(users),
+            self._directory.describe(users, subjects),
             (users & ~self._directory.unnamed).bit_count(),
             describe_addresses(intervals),
             describe_services(self._services, mask, version),
             self._witness(rows, int(cells[0]), mask, inbound),
-            *(self._rules(side, rows, cells, mask, inbound) for side in (0, 1)),
+            old_rules,
+            new_rules,
         )
 
     def _witness(self, rows: Integers, cell: int, mask: Mask, inbound: bool) -> Witness:

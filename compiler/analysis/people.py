@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
@@ -101,10 +101,15 @@ class Directory:
         named = users & ~self.unnamed
         return self.users[(named & -named).bit_length() - 1] if named else None
 
-    def describe(self, users: int) -> People:
-        """A set of users, in as few names as were found."""
+    def describe(self, users: int, subjects: Collection[str] = ()) -> People:
+        """A set of users, in as few names as were found. `subjects` are those whose rules it is about: a
+        single user goes by the name of a group of one where it is about the group."""
         if users not in self._known:
             self._known[users] = self._described(users)
+        group = self._groups.get(users)
+        if group is not None and users.bit_count() == 1 and group.name in subjects:
+            (user,) = self.named(users)
+            return self._known[users] if user in subjects else People((group,))
         return self._known[users]
 
     def _described(self, users: int) -> People:

@@ -61,7 +61,7 @@ def test_people_are_who_they_are(
         ("u3 u4 u5 u6", "group:b except u7"),
         ("u3 u4 u5", "group:b except group:e"),
         ("u1 u2", "u1, u2"),
-        ("u1 u2 u3", "whoever is in group:c and in group:f"),
+        ("u1 u2 u3", "whoever is in group:f and in group:c"),
         ("u0 u1 u2 u3 u4 u5 u6 u7 -", "everybody"),
         ("u1 u2 u3 u4 u5 u6 u7 -", "everybody except u0"),
         ("-", "users without a name in the policy"),
