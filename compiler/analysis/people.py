@@ -107,9 +107,10 @@ class Directory:
         if users not in self._known:
             self._known[users] = self._described(users)
         group = self._groups.get(users)
-        if group is not None and users.bit_count() == 1 and group.name in subjects:
-            (user,) = self.named(users)
-            return self._known[users] if user in subjects else People((group,))
+        if group is not None and group.kind is Kind.GROUP and group.name in subjects:
+            named = self.named(users)
+            if len(named) == 1 and named[0] not in subjects:
+                return People((group,))
         return self._known[users]
 
     def _described(self, users: int) -> People:
