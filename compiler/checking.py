@@ -8,12 +8,12 @@ An assertion speaks of all packets from its subject's users to its destinations 
 
 `as: "*"` is every user, those whom the policy doesn't mention too. With `authed` the claim is about
 that session state, without it about both. With `membership: any` it is about users in any groups, and not
-only in those that they are in. See analysis.prove for how.
+only in those that they are in. See analysis.prover for how.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from wardgate.compiler.language.diagnostics import Code, Diagnostic, diagnostic_at
@@ -23,7 +23,7 @@ from wardgate.compiler.language.source import Source
 from wardgate.compiler.semantics import Decision, Evaluator, Session
 
 if TYPE_CHECKING:
-    from wardgate.compiler.analysis.prove import Counterexample, Proved
+    from wardgate.compiler.analysis.prover import Counterexample, Proved
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def check_policy(policy: Policy) -> CheckReport:
 
 def _proved(policy: Policy) -> tuple[Proved, ...]:
     # Imported here since a policy without assertions needs no numpy to be checked.
-    from wardgate.compiler.analysis.prove import Prover
+    from wardgate.compiler.analysis.prover import Prover
 
     prover = Prover(policy)
     return tuple(prover.prove(assertion) for assertion in policy.assertions)
@@ -156,7 +156,7 @@ def proof_json(checked: Proved) -> dict[str, Any]:
         "holds": checked.passed,
         "classes": checked.classes,
         "cases": checked.cases,
-        "memberships": checked.memberships,
+        "memberships": None if checked.memberships is None else asdict(checked.memberships),
         "counterexample": None if example is None else _example_json(example),
     }
 

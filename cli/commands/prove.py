@@ -14,10 +14,11 @@ from wardgate.cli.failures import POLICY_SAYS_NO
 from wardgate.cli.resolving import resolve_option
 
 if TYPE_CHECKING:
-    from wardgate.compiler.analysis.prove import Proved
+    from wardgate.compiler.analysis.memberships import Memberships
+    from wardgate.compiler.analysis.prover import Proved
     from wardgate.compiler.language import Resolver
 
-_LARGE = 10**12
+_LARGE = 10**6
 """From here on, powers of two are easier to read than digits."""
 
 
@@ -34,7 +35,7 @@ def prove_command(console: Console, policy: Path, assertion: str, resolver: Reso
     'never: {as: group:contractors, to: 10.1.0.0/16, service: 22/tcp}'. With `membership: any` in it, it is
     about users in any groups, and not only in those that they are in. Exit status 1 if it does not hold.
     """
-    from wardgate.compiler.analysis.prove import prove
+    from wardgate.compiler.analysis.prover import prove
     from wardgate.compiler.language import load_claim
 
     loaded, claim = load_claim(policy, assertion, resolver=resolver)
@@ -59,7 +60,7 @@ def _told(proved: Proved) -> Iterator[str]:
         yield f"  {proved.counterexample}"
         return
     if proved.memberships is not None:
-        yield f"  for each of {_number(proved.memberships)} combinations of a user and a set of groups"
+        yield f"  for {_sets(proved.memberships)}"
     cases, classes = _counted(proved.cases, "case"), _counted(proved.classes, "class")
     yield f"  proved by looking at {cases} of {classes} of users"
 
@@ -69,8 +70,8 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what if number == 1 else plural}"
 
 
-def _number(number: int) -> str:
-    if number < _LARGE:
-        return f"{number:,}"
-    twos = (number & -number).bit_length() - 1
-    return f"{number >> twos:,} x 2^{twos}"
+def _sets(memberships: Memberships) -> str:
+    users, groups = _counted(memberships.users, "user"), memberships.groups
+    if memberships.count < _LARGE:
+        return f"{memberships.count:,} combinations of {users} and sets of groups"
+    return f"{users} in each of 2^{groups} sets of groups"

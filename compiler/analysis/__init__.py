@@ -9,7 +9,7 @@ from wardgate.compiler.analysis.artefact_view import view_of_artefact
 from wardgate.compiler.analysis.diff import compare
 from wardgate.compiler.analysis.errors import AnalysisError
 from wardgate.compiler.analysis.policy_view import view_of_policy
-from wardgate.compiler.analysis.prove import Counterexample, Proved, Prover, prove
+from wardgate.compiler.analysis.prover import Counterexample, Proved, Prover, prove
 from wardgate.compiler.analysis.statements import Difference, Statement
 
 __all__ = [

@@ -33,13 +33,26 @@ class Somebody:
 
 
 @dataclass(frozen=True, slots=True)
+class Memberships:
+    """So many `users` (those with rules of their own, and one for all others), each in any of `groups`."""
+
+    users: int
+    groups: int
+
+    @property
+    def count(self) -> int:
+        """The combinations of a user and a set of groups."""
+        return self.users << self.groups
+
+
+@dataclass(frozen=True, slots=True)
 class Concerned:
-    """Whom a claim is about: one of each of `classes` that the claim is about. `memberships` counts the
-    combinations of a user and a set of groups that these stand for, None where groups are as they are."""
+    """Whom a claim is about: one of each of `classes` that the claim is about. `memberships`: what these
+    stand for, None where groups are as they are."""
 
     classes: PolicyClasses
     people: tuple[Somebody, ...]
-    memberships: int | None
+    memberships: Memberships | None
 
 
 def concerned(policy: Policy, present: PolicyClasses, assertion: Assertion) -> Concerned:
@@ -109,4 +122,4 @@ def _any_membership(policy: Policy, assertion: Assertion) -> Concerned:
         if number - DEFAULT_CLASS == len(classes):
             classes.append(PolicyClass(number, subjects))
             people.append(Somebody(number, user, chosen))
-    return Concerned(PolicyClasses(tuple(classes), {}), tuple(people), kinds << len(groups))
+    return Concerned(PolicyClasses(tuple(classes), {}), tuple(people), Memberships(kinds, len(groups)))

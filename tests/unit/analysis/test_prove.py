@@ -13,9 +13,10 @@ import smt
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from small_policies import DESTINATION, DOCUMENTS, GROUPS, SERVICE_WORDS, SUBJECT, USERS, build
-from wardgate.compiler.analysis import prove as proving
+from wardgate.compiler.analysis import prover as proving
 from wardgate.compiler.analysis.errors import AnalysisError
-from wardgate.compiler.analysis.prove import Counterexample, Proved, prove
+from wardgate.compiler.analysis.memberships import Memberships
+from wardgate.compiler.analysis.prover import Counterexample, Proved, prove
 from wardgate.compiler.language import PolicyError, parse_claim
 from wardgate.compiler.language.model import (
     EVERYONE,
@@ -136,7 +137,7 @@ def test_any_membership_is_every_set_of_groups(policy: Policy) -> None:
             )
     assert proved.passed is holds
     assert proved.memberships is not None
-    assert proved.memberships <= count
+    assert proved.memberships.count <= count
     if proved.counterexample:
         check_example(policy, assertion, proved.counterexample)
 
@@ -179,7 +180,9 @@ def test_a_further_group_can_take_access_away() -> None:
 def test_what_was_covered_is_counted() -> None:
     proved = proved_of("never: {as: group:empty, to: 10.0.0.5, service: 22/tcp, membership: any}")
     # Nobody's own rules; with each set of the other two groups. Looked at: none, and each alone.
-    assert (proved.passed, proved.memberships, proved.classes, proved.cases) == (True, 4, 3, 3 * 2)
+    assert (proved.passed, proved.memberships, proved.classes, proved.cases) == (
+        True, Memberships(1, 2), 3, 3 * 2,
+    )  # fmt: skip
     proved = proved_of("never: {as: group:empty, to: 10.0.0.5, service: 22/tcp}")
     assert (proved.passed, proved.memberships, proved.classes, proved.cases) == (True, None, 0, 0)
 
@@ -190,11 +193,12 @@ def test_many_groups_are_no_many_cases() -> None:
     text = f"version: 1\ngroups: {{{groups}}}\npolicies:\n{rules}\n"
     proved = proved_of("never: {as: '*', to: 0.0.0.0/0, service: 23/tcp, membership: any}", text)
     assert proved.passed
-    assert proved.memberships == 1 << 200
+    assert proved.memberships == Memberships(1, 200)
+    assert proved.memberships.count == 1 << 200
     assert proved.classes == 201
     proved = proved_of("only: {as: group:g7, to: 10.7.0.0/16, membership: any}", text)
     assert proved.passed
-    assert proved.memberships == 1 << 199
+    assert proved.memberships == Memberships(1, 199)
 
 
 def test_a_user_of_the_same_name_in_other_groups() -> None:

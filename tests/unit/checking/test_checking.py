@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_policies import DESTINATION, DOCUMENTS, SERVICE_WORDS, SUBJECT, USERS, build
-from wardgate.compiler.analysis.prove import Proved
+from wardgate.compiler.analysis.prover import Proved
 from wardgate.compiler.checking import CheckReport, check_policy
 from wardgate.compiler.language import Code, parse_policy_text
 from wardgate.compiler.language.model import EVERYONE, AssertionKind, Packet, Policy

@@ -277,7 +277,7 @@ def test_prove(capsys: pytest.CaptureFixture[str]) -> None:
     )
     claim = "never: {as: group:engineers, to: lab, service: 22/tcp, membership: any, authed: false}"
     assert main(["prove", "old.yaml", claim]) == 0
-    assert "for each of 2 combinations of a user and a set of groups" in capsys.readouterr().out
+    assert "for 2 combinations of 1 user and sets of groups" in capsys.readouterr().out
     claim = "always: {as: group:engineers, to: lab, authed: true, membership: any}"
     assert main(["prove", "old.yaml", claim]) == 1
     assert capsys.readouterr().out == (
@@ -300,7 +300,7 @@ def test_prove_in_json(capsys: pytest.CaptureFixture[str]) -> None:
         "holds": False,
         "classes": 2,
         "cases": document["cases"],
-        "memberships": 2,
+        "memberships": {"users": 1, "groups": 1},
         "counterexample": {
             "as": "anyone-else",
             "groups": ["group:engineers", "group:contractors"],

@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from wardgate.compiler.analysis.address_space import AddressSpace, address_space, example_address
 from wardgate.compiler.analysis.errors import AnalysisError
-from wardgate.compiler.analysis.memberships import Concerned, Somebody, concerned, supposing
+from wardgate.compiler.analysis.memberships import (
+    Concerned,
+    Memberships,
+    Somebody,
+    concerned,
+    supposing,
+)
 from wardgate.compiler.analysis.policy_view import PolicyTables
 from wardgate.compiler.analysis.profiles import Profiles
 from wardgate.compiler.analysis.service_space import Mask, ServiceSpace, service_space
@@ -71,15 +77,15 @@ class Proved:
     """An assertion, and a packet that it is wrong about or None.
 
     `cases` counts the combinations of `classes` of users, address interval, service interval and session
-    state that it is about, all of which were looked at where it holds. `memberships`: how many combinations
-    of a user and a set of groups the classes stand for, None where users are in the groups that they are in.
+    state that it is about, all of which were looked at where it holds. `memberships`: the users and sets of
+    groups that the classes stand for, None where users are in the groups that they are in.
     """
 
     assertion: Assertion
     counterexample: Counterexample | None
     classes: int
     cases: int
-    memberships: int | None
+    memberships: Memberships | None
 
     @property
     def passed(self) -> bool:
