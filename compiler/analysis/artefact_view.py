@@ -47,25 +47,24 @@ def view_of_artefact(artefact: bytes, name: str) -> View:
     inbound = any(rule.inbound for rule in manifest.rules)
     reach = rows_of(encoded, "reach", (number for found in runs.values() for _, number in found))
     width = 1 + max(number for found in runs.values() for _, number in found)
-    rows = [*range(manifest.classes)]
-    inbound_row = encoded.parameter("inbound_row") if inbound else None
-    if inbound_row is not None:
-        # In the collected matrix they follow those of the other direction, wherever they were.
-        rows += range(inbound_row, inbound_row + manifest.classes)
-        inbound_row = manifest.classes
     lines = LineCollector(width)
     step = max(1, _CELLS // width)
-    for start in range(0, len(rows), step):
-        lines.add(_read_rows(reach, rows[start : start + step], width))
+    # In the collected matrix, the rows of one direction follow those of the other, wherever they were.
+    for first in (0, encoded.parameter("inbound_row"))[: 1 + inbound]:
+        for start in range(first, first + manifest.classes, step):
+            numbers = range(start, min(start + step, first + manifest.classes))
+            lines.add(_read_rows(reach, numbers, width))
     collected = lines.lines()
     most = int(collected.runs.values.max(initial=0))
     if most > len(manifest.buckets):
         raise _broken(name, f"a row leads to bucket {most}, and it has {len(manifest.buckets)}")
 
     judgements = Judgements(encoded, sorted(service_classes))
-    records = [judgements.record(number) for number in range(len(manifest.buckets) + 1)]
-    columns, values = _decisions(judgements, sorted({p for p, _ in records}), 1 + max(service_classes))
-    place = {pattern: at for at, pattern in enumerate(sorted({p for p, _ in records}))}
+    records = [judgements.record(number) for number in range(1, len(manifest.buckets) + 1)]
+    patterns = sorted({pattern for pattern, _ in records})
+    columns, values = _decisions(judgements, patterns, 1 + max(service_classes))
+    # Row 0 is bucket 0's, of which programs ask nothing.
+    place = {pattern: number for number, pattern in enumerate(patterns, 1)}
     view = View(
         name=name,
         rule=lambda number: manifest.rules[number - 1],
@@ -75,10 +74,10 @@ def view_of_artefact(artefact: bytes, name: str) -> View:
         runs=runs,
         services=services,
         lines=collected,
-        inbound_row=inbound_row,
-        pattern=np.array([place[pattern] for pattern, _ in records], np.int64),
+        inbound_row=manifest.classes if inbound else None,
+        pattern=np.array([0, *(place[pattern] for pattern, _ in records)], np.int64),
         version=_versions(manifest, name),
-        first=np.array([first for _, first in records], np.int64),
+        first=np.array([0, *(first for _, first in records)], np.int64),
         rule_ids=judgements.rules.values.astype(np.int64),
         prefix_of=lambda number: manifest.buckets[number - 1].prefix,
         members=lambda number: manifest.buckets[number - 1].rules,
@@ -108,12 +107,15 @@ def _read_rows(reach: Rows, numbers: Sequence[int], width: int) -> npt.NDArray[n
 
 
 def _decisions(judgements: Judgements, patterns: Sequence[int], width: int) -> tuple[Lists, Lists]:
-    """The rows of decisions of these numbers, as runs."""
-    columns, values, counts = [], [], []
+    """The rows of decisions of these numbers, as runs; before them a row of nothing."""
+    nothing = np.zeros(1, np.int64)
+    columns: list[Integers] = [nothing]
+    values: list[Integers] = [nothing]
+    counts = [1]
     for pattern in patterns:
         row = integers(judgements.patterns.row(pattern), judgements.patterns.element)[:width]
         row = row.astype(np.int64)
-        begins = np.flatnonzero(np.diff(row, prepend=-1))
+        begins = np.flatnonzero(np.diff(row, prepend=-1)).astype(np.int64)
         columns.append(begins)
         values.append(row[begins])
         counts.append(len(begins))

@@ -88,7 +88,7 @@ def _present(policy: Policy, present: PolicyClasses, assertion: Assertion) -> It
     for number, users in by_class.items():
         fitting = [user for user in sorted(users) if (everyone or user in members) is not outside]
         if not fitting and number == DEFAULT_CLASS and everyone is not outside:
-            fitting = [unmentioned_user(policy)]
+            fitting = [_stranger(policy, assertion)]
         if fitting:
             yield Somebody(number, fitting[0], None)
 
@@ -100,7 +100,7 @@ def _any_membership(policy: Policy, assertion: Assertion) -> Concerned:
     groups = [group for group in sorted(policy.groups) if group != subject]
     ruled_groups = [group for group in groups if group in ruling]
     owners = sorted(one for one in ruling if one != EVERYONE and not one.startswith(GROUP_MARK))
-    stranger = unmentioned_user(policy)
+    stranger = _stranger(policy, assertion)
     fixed = (subject,) if is_group and not outside else ()
     if is_group or subject == EVERYONE:
         kinds = len(owners) + 1
@@ -123,3 +123,8 @@ def _any_membership(policy: Policy, assertion: Assertion) -> Concerned:
             classes.append(PolicyClass(number, subjects))
             people.append(Somebody(number, user, chosen))
     return Concerned(PolicyClasses(tuple(classes), {}), tuple(people), Memberships(kinds, len(groups)))
+
+
+def _stranger(policy: Policy, assertion: Assertion) -> str:
+    """A user whom neither names."""
+    return unmentioned_user(replace(policy, assertions=(*policy.assertions, assertion)))

@@ -127,12 +127,20 @@ class View:
     def deciding(self, buckets: Integers, service_classes: Integers) -> set[int]:
         """The ids of the rules by which these buckets, none of them 0, decide of these service classes."""
         found: set[int] = set()
-        step = max(1, _ENTRIES // self.width)
+        step = max(1, _ENTRIES // max(1, len(service_classes)))
         for start in range(0, len(buckets), step):
             some = buckets[start : start + step]
-            entries = self._entries(self.pattern[some])[:, service_classes]
+            entries = self._entries_at(self.pattern[some], service_classes)
             places = self.first[some][:, None] + (entries >> VERDICT_BITS)
             found.update(np.unique(self.rule_ids[places[entries != 0]]).tolist())
+        return found
+
+    def _entries_at(self, patterns: Integers, columns: Integers) -> Integers:
+        """The entries of rows of decisions at a few columns."""
+        runs, entries = self.columns.take(patterns), self.values.take(patterns)
+        starts = runs.owners * self.width + runs.values
+        asked = np.arange(len(patterns))[:, None] * self.width + columns
+        found: Integers = entries.values[np.searchsorted(starts, asked, "right") - 1]
         return found
 
     def _entry(self, bucket: int, service_class: int) -> int:

@@ -14,6 +14,7 @@ from random_policies import RandomPolicy, policies
 from surveys import FORMS, covering
 from wardgate.compiler.analysis.artefact_view import view_of_artefact
 from wardgate.compiler.analysis.diff import compare
+from wardgate.compiler.analysis.errors import AnalysisError
 from wardgate.compiler.analysis.people import Kind, People, Term
 from wardgate.compiler.analysis.policy_view import view_of_policy
 from wardgate.compiler.analysis.statements import Difference, Statement
@@ -21,9 +22,10 @@ from wardgate.compiler.analysis.view import LABELS, View
 from wardgate.compiler.language import parse_policy_text
 from wardgate.compiler.language.model import Address, Policy
 from wardgate.compiler.semantics import Evaluator, Session
+from wardgate.compiler.validation.errors import ValidationError
 
 SLOW = settings(
-    max_examples=40, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+    max_examples=20, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
 )
 """Each example asks about every packet."""
 
@@ -157,6 +159,33 @@ def test_an_artefact_does_not_differ_from_its_policy(policy: RandomPolicy, form:
     for pair in ((artefact, view_of_policy(made.policy, "p")), (artefact, artefact)):
         assert not compare(*pair).statements
         assert not compare(*reversed(pair)).statements
+
+
+@settings(max_examples=40)
+@given(policies(most_rules=5), st.integers(0, FORMS - 1), st.data())
+def test_damaged_artefacts_are_refused_or_read(policy: RandomPolicy, form: int, data: st.DataObject) -> None:
+    """Whatever tables and manifest say, nothing but the two errors comes of it."""
+    made = encode(policy.text, lambda survey: covering(survey, form))
+    for _ in range(data.draw(st.integers(1, 3))):
+        if data.draw(st.booleans()):
+            name = data.draw(st.sampled_from(sorted(made.tables)))
+            place = data.draw(st.integers(0, len(made.entries(name)) - 1))
+            made = made.changed(name, {place: data.draw(st.integers(0, 1 << 33))})
+        else:
+            name = data.draw(st.sampled_from(sorted(made.manifest.parameters)))
+            made = made.with_parameters(**{name: data.draw(st.integers(0, 300))})
+    try:
+        artefact = view_of_artefact(made.artefact(), "damaged.o")
+    except (ValidationError, AnalysisError):
+        return
+    compare(view_of_policy(made.policy, "policy"), artefact)
+
+
+def test_what_bucket_0_says_is_never_asked() -> None:
+    made = encode(edited())
+    table = made.entries("buckets")
+    other = made.changed("buckets", {0: table[1]})
+    assert not compare(view_of_policy(made.policy, "p"), view_of_artefact(other.artefact(), "o")).statements
 
 
 POLICY: dict[str, Any] = {

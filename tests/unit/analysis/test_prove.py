@@ -223,6 +223,14 @@ def test_users_with_rules_of_their_own_are_tried_in_any_group() -> None:
     assert proved_of(claim.format("bob"), policy).passed
 
 
+@pytest.mark.parametrize("more", ["", ", membership: any"])
+def test_somebody_else_is_not_the_subject_by_another_way(more: str) -> None:
+    proved = proved_of(f"only: {{as: anyone-else, to: 10.0.0.5, service: 443/tcp{more}}}")
+    assert proved.counterexample is not None
+    assert proved.counterexample.user != "anyone-else"
+    assert proved_of("never: {as: anyone-else, to: 10.0.0.6}").passed
+
+
 def test_present_is_the_default_and_can_be_written() -> None:
     loaded, assertion = parse_claim(BLANKING, "never: {as: bob, to: 10.9.0.0/16, membership: present}")
     assert not assertion.any_membership
