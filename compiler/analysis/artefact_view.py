@@ -113,8 +113,8 @@ def _decisions(judgements: Judgements, patterns: Sequence[int], width: int) -> t
     values: list[Integers] = [nothing]
     counts = [1]
     for pattern in patterns:
-        row = integers(judgements.patterns.row(pattern), judgements.patterns.element)[:width]
-        row = row.astype(np.int64)
+        said = integers(judgements.patterns.row(pattern), judgements.patterns.element)[:width]
+        row: Integers = said.astype(np.int64)
         begins = np.flatnonzero(np.diff(row, prepend=-1)).astype(np.int64)
         columns.append(begins)
         values.append(row[begins])
