@@ -114,7 +114,10 @@ def _of_compiler(error: Exception) -> Failure | None:
         shown = "\n".join(diagnostic.render() for diagnostic in error.diagnostics)
         count = f"{len(error.errors)} error{'s' * (len(error.errors) != 1)}"
         documents = [diagnostic.to_json() for diagnostic in error.diagnostics]
-        return Failure(POLICY_SAYS_NO, count, text=f"{shown}\nwardgate: {count}", diagnostics=documents)
+        # What is wrong with an argument says nothing of the policy.
+        argument = all(diagnostic.position.file == language.CLAIM for diagnostic in error.errors)
+        status = USAGE if argument else POLICY_SAYS_NO
+        return Failure(status, count, text=f"{shown}\nwardgate: {count}", diagnostics=documents)
     backend = sys.modules.get("wardgate.compiler.backend.errors")
     artefact = sys.modules.get("wardgate.compiler.artefact.errors")
     validation = sys.modules.get("wardgate.compiler.validation.errors")
@@ -126,6 +129,11 @@ def _of_compiler(error: Exception) -> Failure | None:
         gap = "" if error.cause.startswith("\n") else " "
         return _plain(
             SYSTEM_REFUSED, f"cannot {error.operation} {error.subject}:{gap}{error.cause}", error.remedy
+        )
+    analysis = sys.modules.get("wardgate.compiler.analysis.errors")
+    if analysis and isinstance(error, analysis.AnalysisError):
+        return _plain(
+            SYSTEM_REFUSED, f"cannot {error.operation} {error.subject}: {error.cause}", error.remedy
         )
     costs = sys.modules.get("wardgate.compiler.costs.errors")
     if costs and isinstance(error, costs.BudgetError):

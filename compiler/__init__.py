@@ -17,7 +17,7 @@ __all__ = ["Artefact", "Change", "Recompiler", "compile_parsed", "compile_policy
 
 
 def __getattr__(name: str) -> Any:
-    # Not imported with the package: reading and checking a policy needs no numpy, compiling does.
+    # Not imported with the package: reading a policy and running its tests needs no numpy, compiling does.
     if name in ("Change", "Recompiler"):
         from wardgate.compiler import recompile
 

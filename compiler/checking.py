@@ -7,54 +7,23 @@ An assertion speaks of all packets from its subject's users to its destinations 
 - `only`: from any user outside the subject, none of them passes.
 
 `as: "*"` is every user, those whom the policy doesn't mention too. With `authed` the claim is about
-that session state, without it about both. An assertion that holds has been looked at for every packet:
-for each class of users, between any two edges of prefixes and port ranges.
+that session state, without it about both. With `membership: any` it is about users in any groups, and not
+only in those that they are in. See analysis.prover for how.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from wardgate.compiler.language.diagnostics import Code, Diagnostic, diagnostic_at
-from wardgate.compiler.language.model import (
-    EVERYONE,
-    Assertion,
-    AssertionKind,
-    Packet,
-    Policy,
-    PolicyTest,
-    Prefix,
-    Rule,
-)
+from wardgate.compiler.language.model import Packet, Policy, PolicyTest, Rule
 from wardgate.compiler.language.services import service_label
 from wardgate.compiler.language.source import Source
-from wardgate.compiler.semantics import (
-    Decision,
-    Evaluator,
-    Session,
-    UserClass,
-    buckets,
-    evaluate,
-    reason_for,
-    user_classes,
-)
-from wardgate.compiler.semantics.partition import (
-    Region,
-    Segment,
-    maximal,
-    regions,
-    segments,
-    unmentioned_user,
-)
-from wardgate.runtime.layout.codes import Reason
+from wardgate.compiler.semantics import Decision, Evaluator, Session
 
-_SESSIONS = {
-    None: (Session.NONE, Session.AUTHORISED),
-    True: (Session.AUTHORISED,),
-    False: (Session.NONE,),
-}
+if TYPE_CHECKING:
+    from wardgate.compiler.analysis.prover import Counterexample, Proved
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,50 +40,12 @@ class CheckedTest:
 
 
 @dataclass(frozen=True, slots=True)
-class Counterexample:
-    """A packet that an assertion is wrong about. `decision` is the reference's."""
-
-    user: str
-    packet: Packet
-    session: Session
-    decision: Decision
-
-    def __str__(self) -> str:
-        """The packet, what becomes of it and which rule says so, in words."""
-        side = "from" if self.packet.inbound else "to"
-        service = _label(self.packet)
-        fate = "passes" if self.decision.passes else f"is dropped ({self.decision.reason.label})"
-        rule = self.decision.rule
-        by = f" by `{rule.text}` at {rule.position}" if rule else ""
-        login = "logged in" if self.session is Session.AUTHORISED else "not logged in"
-        return f"{self.user} ({login}) {side} {self.packet.remote} {service} {fate}{by}"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedAssertion:
-    """An assertion, and a packet that it is wrong about or None.
-
-    `cases` counts the combinations of user class, address region, service segment and session state
-    that were looked at, which is all of them where the assertion holds.
-    """
-
-    assertion: Assertion
-    counterexample: Counterexample | None
-    cases: int
-
-    @property
-    def passed(self) -> bool:
-        """Whether the assertion holds."""
-        return self.counterexample is None
-
-
-@dataclass(frozen=True, slots=True)
 class CheckReport:
     """The results, in source order."""
 
     policy: Policy
     tests: tuple[CheckedTest, ...]
-    assertions: tuple[CheckedAssertion, ...]
+    assertions: tuple[Proved, ...]
 
     @property
     def passed(self) -> bool:
@@ -152,77 +83,20 @@ class CheckReport:
 
 
 def check_policy(policy: Policy) -> CheckReport:
-    """Runs the tests and assertions of `policy`."""
+    """Runs the tests and assertions of `policy`. AnalysisError where an assertion is too big to be proved."""
     evaluator = Evaluator(policy)
     tests = tuple(
         CheckedTest(test, evaluator.evaluate(test.user, test.packet, Session.NONE)) for test in policy.tests
     )
-    checker = _AssertionChecker(policy)
-    return CheckReport(policy, tests, tuple(checker.check(assertion) for assertion in policy.assertions))
+    return CheckReport(policy, tests, _proved(policy) if policy.assertions else ())
 
 
-class _AssertionChecker:
-    """Looks at every case of an assertion. Work for buckets that several user classes share is kept."""
+def _proved(policy: Policy) -> tuple[Proved, ...]:
+    # Imported here since a policy without assertions needs no numpy to be checked.
+    from wardgate.compiler.analysis.prover import Prover
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self._classes = user_classes(policy)
-        self._unmentioned = unmentioned_user(policy)
-        subjects = {assertion.subject for assertion in policy.assertions}
-        self._strangers = subjects - set(self._classes.of) - set(policy.groups) - {EVERYONE}
-        self._buckets: dict[tuple[int, bool], dict[Prefix, tuple[Rule, ...]]] = {}
-
-    def check(self, assertion: Assertion) -> CheckedAssertion:
-        cases = 0
-        for user, region, segment, session in self._cases(assertion):
-            cases += 1
-            passes = reason_for(segment.verdict, session) is Reason.PASS
-            if passes is not (assertion.kind is AssertionKind.ALWAYS):
-                packet = Packet(region.first, segment.protocols[0], segment.low, assertion.inbound)
-                decision = evaluate(self._policy, user, packet, session)
-                return CheckedAssertion(assertion, Counterexample(user, packet, session, decision), cases)
-        return CheckedAssertion(assertion, None, cases)
-
-    def _cases(self, assertion: Assertion) -> Iterator[tuple[str, Region, Segment, Session]]:
-        kept: dict[tuple[tuple[int, ...], int], list[Segment]] = {}
-        destinations = maximal(assertion.destinations)
-        members = frozenset(self._policy.groups.get(assertion.subject, (assertion.subject,)))
-        for number, users in enumerate(self._classes.classes):
-            user = self._one_of(users, number, assertion, members)
-            if user is None:
-                continue
-            found = self._buckets_of(number, assertion.inbound)
-            for region in (region for within in destinations for region in regions(found, within)):
-                bucket = found[region.prefix] if region.prefix is not None else ()
-                key = (tuple(rule.id for rule in bucket), region.first.version)
-                if key not in kept:
-                    kept[key] = list(segments(bucket, region.first.version, assertion.services))
-                for segment in kept[key]:
-                    for session in _SESSIONS[assertion.authed]:
-                        yield user, region, segment, session
-
-    def _one_of(
-        self, users: UserClass, number: int, assertion: Assertion, members: frozenset[str]
-    ) -> str | None:
-        """A user of the class whom the assertion is about, or None. `members`: of its subject."""
-        everyone = assertion.subject == EVERYONE
-        outside = assertion.kind is AssertionKind.ONLY
-        for user in users.users:
-            if (everyone or user in members) is not outside:
-                return user
-        if number != 0:
-            return None
-        # The class of users whom the policy doesn't mention, which a claim may be the first to do.
-        stranger = assertion.subject if assertion.subject in self._strangers else None
-        if stranger is not None and not outside:
-            return stranger
-        return self._unmentioned if everyone is not outside else None
-
-    def _buckets_of(self, number: int, inbound: bool) -> dict[Prefix, tuple[Rule, ...]]:
-        key = (number, inbound)
-        if key not in self._buckets:
-            self._buckets[key] = buckets(self._classes.classes[number].rules(inbound=inbound))
-        return self._buckets[key]
+    prover = Prover(policy)
+    return tuple(prover.prove(assertion) for assertion in policy.assertions)
 
 
 def _label(packet: Packet) -> str:
@@ -263,22 +137,35 @@ def _test_json(checked: CheckedTest) -> dict[str, Any]:
     }
 
 
-def _assertion_json(checked: CheckedAssertion) -> dict[str, Any]:
-    assertion, example = checked.assertion, checked.counterexample
+def _assertion_json(checked: Proved) -> dict[str, Any]:
+    place = checked.assertion.position
     return {
         "passed": checked.passed,
-        "file": assertion.position.file,
-        "line": assertion.position.line,
-        "column": assertion.position.column,
-        "text": assertion.text,
+        "file": place.file,
+        "line": place.line,
+        "column": place.column,
+        **proof_json(checked),
+    }
+
+
+def proof_json(checked: Proved) -> dict[str, Any]:
+    """An assertion, and how it is proved or contradicted, as plain data."""
+    example = checked.counterexample
+    return {
+        "text": checked.assertion.text,
+        "holds": checked.passed,
+        "classes": checked.classes,
         "cases": checked.cases,
+        "memberships": None if checked.memberships is None else asdict(checked.memberships),
         "counterexample": None if example is None else _example_json(example),
     }
 
 
 def _example_json(example: Counterexample) -> dict[str, Any]:
+    supposed = {} if example.groups is None else {"groups": list(example.groups)}
     return {
         "as": example.user,
+        **supposed,
         "from" if example.packet.inbound else "to": str(example.packet.remote),
         "service": _label(example.packet),
         "authed": example.session is Session.AUTHORISED,

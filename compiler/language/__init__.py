@@ -1,11 +1,19 @@
 """The policy language: text to a `Policy`, with every error placed.
 
-`load_policy` reads a file, `parse_policy_text` a text, and `PolicyReader` a file that changes. They give a
-`LoadedPolicy` or raise `PolicyError` with the `Diagnostic`s of all files. DNS names need a `Resolver`.
+`load_policy` reads a file, `parse_policy_text` a text, and `PolicyReader` a file that changes; `load_claim`
+reads a file and an assertion about it. They give a `LoadedPolicy` or raise `PolicyError` with the
+`Diagnostic`s of all files. DNS names need a `Resolver`.
 """
 
 from wardgate.compiler.language.diagnostics import Code, Diagnostic, PolicyError, Severity
-from wardgate.compiler.language.load import LoadedPolicy, PolicyReader, load_policy, parse_policy_text
+from wardgate.compiler.language.load import (
+    LoadedPolicy,
+    PolicyReader,
+    load_claim,
+    load_policy,
+    parse_claim,
+    parse_policy_text,
+)
 from wardgate.compiler.language.query import (
     QueryError,
     parse_query_address,
@@ -30,7 +38,9 @@ __all__ = [
     "ResolveError",
     "Resolver",
     "Severity",
+    "load_claim",
     "load_policy",
+    "parse_claim",
     "parse_policy_text",
     "parse_query_address",
     "parse_query_service",

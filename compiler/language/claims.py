@@ -38,8 +38,9 @@ from wardgate.compiler.language.words import Reading, Word, WordError, report_fl
 _TEST = Shape("a test", "{as: alice, to: 10.0.0.5, service: 443/tcp, expect: allow}")
 _TEST_SERVICE = Shape("a test's service", _TEST.example)
 _TEST_KEYS = ("as", "to", "from", "service", "expect")
-_ASSERTION = Shape("an assertion", "never: {as: group:contractors, to: 10.1.0.0/16, service: 22/tcp}")
-_ASSERTION_KEYS = ("as", "to", "from", "service", "authed")
+ASSERTION = Shape("an assertion", "never: {as: group:contractors, to: 10.1.0.0/16, service: 22/tcp}")
+_ASSERTION_KEYS = ("as", "to", "from", "service", "authed", "membership")
+_MEMBERSHIPS = {"present": False, "any": True}
 _KINDS = {kind.value: kind for kind in AssertionKind}
 _ACTIONS = {action.value: action for action in Action}
 
@@ -68,8 +69,8 @@ class ClaimReader:
     def assertions(self, documents: Documents) -> Iterator[Assertion]:
         """The assertions that are right, in source order."""
         for section in sections(documents, "assertions"):
-            for node in schema.items(self.report, section, _ASSERTION):
-                assertion = self._assertion(node)
+            for node in schema.items(self.report, section, ASSERTION):
+                assertion = self.assertion(node)
                 if assertion is not None:
                     yield assertion
 
@@ -97,52 +98,68 @@ class ClaimReader:
         packet = Packet(remote, *service, inbound)
         return PolicyTest(user.text, packet, expect, node.position, text)
 
-    def _assertion(self, node: Node) -> Assertion | None:
+    def assertion(self, node: Node) -> Assertion | None:
+        """The assertion that `node` is; None where it is none, which is reported."""
         if not isinstance(node, Mapping):
-            schema.wrong_type(self.report, node, _ASSERTION, "a mapping")
+            schema.wrong_type(self.report, node, ASSERTION, "a mapping")
             return None
         known = [(key, value) for key, value in node.entries if key.text in _KINDS]
         for key, _ in node.entries:
             if key.text not in _KINDS:
-                schema.unknown_key(self.report, key, _ASSERTION, _KINDS)
+                schema.unknown_key(self.report, key, ASSERTION, _KINDS)
         if len(known) != 1:
             if len(known) == len(node.entries):
                 self.report.error(
                     Code.CLAIM,
                     node.position,
                     f"an assertion makes one claim, this makes {len(known)}",
-                    f"write each as an entry of its own, as in: {_ASSERTION.example}",
+                    f"write each as an entry of its own, as in: {ASSERTION.example}",
                 )
             return None
         ((key, value),) = known
         return self._claim(_KINDS[key.text], key, value)
 
     def _claim(self, kind: AssertionKind, key: Scalar, node: Node) -> Assertion | None:
-        found = schema.keyed(self.report, node, _ASSERTION, _ASSERTION_KEYS, ("as",))
+        found = schema.keyed(self.report, node, ASSERTION, _ASSERTION_KEYS, ("as",))
         if found is None:
             return None
-        subject = self._text(found["as"][1], _ASSERTION)
+        subject = self._text(found["as"][1], ASSERTION)
+        any_membership = (
+            schema.choice(self.report, found["membership"][1], ASSERTION, _MEMBERSHIPS)
+            if "membership" in found
+            else False
+        )
         if subject is not None:
-            self._check_claimant(kind, subject)
+            self._check_claimant(kind, subject, any_membership=bool(any_membership))
         side = self._side(node, found)
         places = self._places(found[side][1]) if side else None
         services = self._services(found["service"][1]) if "service" in found else ((Everything(),), "")
         authed = (
-            schema.choice(self.report, found["authed"][1], _ASSERTION, {"true": True, "false": False})
+            schema.choice(self.report, found["authed"][1], ASSERTION, {"true": True, "false": False})
             if "authed" in found
             else None
         )
-        if subject is None or side is None or places is None or services is None:
+        if subject is None or side is None or places is None or services is None or any_membership is None:
             return None
         fields = {"as": subject.text, side: places[1], "service": services[1]}
         if authed is not None:
             fields["authed"] = "true" if authed else "false"
+        if any_membership:
+            fields["membership"] = "any"
         text = f"{kind.value}: {_canonical({name: value for name, value in fields.items() if value})}"
         return Assertion(
-            kind, subject.text, places[0], services[0], authed, side == "from", key.position, text
+            kind,
+            subject.text,
+            places[0],
+            services[0],
+            authed,
+            side == "from",
+            key.position,
+            text,
+            any_membership,
         )
 
-    def _check_claimant(self, kind: AssertionKind, subject: Scalar) -> None:
+    def _check_claimant(self, kind: AssertionKind, subject: Scalar, *, any_membership: bool) -> None:
         if not check_subject(subject, self.definitions, self.report):
             return
         if subject.text == EVERYONE:
@@ -156,7 +173,11 @@ class ClaimReader:
                 )
         elif not subject.text.startswith(GROUP_MARK):
             self._warn_if_unknown(subject)
-        elif not self.definitions.groups[subject.text] and kind is not AssertionKind.ONLY:
+        elif (
+            not self.definitions.groups[subject.text]
+            and kind is not AssertionKind.ONLY
+            and not any_membership
+        ):
             self.report.warning(
                 Code.CLAIM,
                 subject.position,
@@ -232,14 +253,14 @@ class ClaimReader:
             return None
 
     def _places(self, node: Node) -> tuple[tuple[Prefix, ...], str] | None:
-        scalars = list(schema.texts(self.report, node, _ASSERTION))
+        scalars = list(schema.texts(self.report, node, ASSERTION))
         prefixes = [self.words.destination(scalar, Word(scalar.text, 0)) for scalar in scalars]
         self._refuse_empty(node)
         merged = tuple(dict.fromkeys(prefix for found in prefixes for prefix in found))
         return (merged, _listed(scalars)) if merged else None
 
     def _services(self, node: Node) -> tuple[tuple[ServiceForm, ...], str] | None:
-        scalars = list(schema.texts(self.report, node, _ASSERTION))
+        scalars = list(schema.texts(self.report, node, ASSERTION))
         forms = [self.words.services(scalar, split_words(scalar.text)) for scalar in scalars]
         self._refuse_empty(node)
         merged = tuple(dict.fromkeys(form for found in forms for form in found))

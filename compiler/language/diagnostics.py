@@ -15,6 +15,9 @@ from typing import Any, Protocol
 
 from wardgate.compiler.language.model import Position
 
+CLAIM = "ASSERTION"
+"""What stands for a file in the places of an assertion that is in none."""
+
 MAX_SHOWN_LINE = 160
 """Characters of a source line that are shown; a longer one is cut around the place in question."""
 

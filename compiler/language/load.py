@@ -8,20 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wardgate.compiler.language import schema
-from wardgate.compiler.language.claims import ClaimReader
+from wardgate.compiler.language.claims import ASSERTION, ClaimReader
 from wardgate.compiler.language.definitions import read_definitions, read_tunnel
 from wardgate.compiler.language.destinations import Destinations
-from wardgate.compiler.language.diagnostics import Code, Diagnostic, Report
+from wardgate.compiler.language.diagnostics import CLAIM, Code, Diagnostic, Report
 from wardgate.compiler.language.files import DiskFiles, Files, MemoryFiles
 from wardgate.compiler.language.includes import Document, Documents, read_documents
 from wardgate.compiler.language.memory import Memory
-from wardgate.compiler.language.model import EVERYONE, GROUP_MARK, Action, Policy, Rule, SourceFile
+from wardgate.compiler.language.model import (
+    EVERYONE,
+    GROUP_MARK,
+    Action,
+    Assertion,
+    Policy,
+    Position,
+    Rule,
+    SourceFile,
+)
 from wardgate.compiler.language.names import Vocabulary, quoted
 from wardgate.compiler.language.nodes import Broken, Node, Scalar
 from wardgate.compiler.language.resolver import Names, Resolver
 from wardgate.compiler.language.rules import WordReader, read_rules
 from wardgate.compiler.language.schema import Shape
+from wardgate.compiler.language.source import decode
 from wardgate.compiler.language.top_level import KEYS
+from wardgate.compiler.language.yaml_reader import read_yaml
 
 VERSION = "1"
 """The version of the language that this release knows."""
@@ -58,6 +69,23 @@ def parse_policy_text(
     return _load(MemoryFiles({**(files or {}), name: text}), posixpath.normpath(name), resolver)
 
 
+def load_claim(path: Path, claim: str, *, resolver: Resolver | None = None) -> tuple[LoadedPolicy, Assertion]:
+    """Reads the policy at `path` as `load_policy` does, and an assertion about it, written as an entry of its
+    `assertions` would be. Raises PolicyError, with every error of both."""
+    reading = _Reading(DiskFiles(path.parent), resolver, None)
+    loaded = reading.load(path.name or str(path), claim)
+    assert reading.claimed is not None  # noqa: S101 - without an error, there is one
+    return loaded, reading.claimed
+
+
+def parse_claim(policy: str | bytes, claim: str, name: str = "policy.yaml") -> tuple[LoadedPolicy, Assertion]:
+    """Like `load_claim`, for a policy at hand that is in one file and has no DNS names."""
+    reading = _Reading(MemoryFiles({name: policy}), None, None)
+    loaded = reading.load(posixpath.normpath(name), claim)
+    assert reading.claimed is not None  # noqa: S101 - without an error, there is one
+    return loaded, reading.claimed
+
+
 class PolicyReader:
     """Reads the policy at `path` again and again, each time as `load_policy` does.
 
@@ -76,35 +104,66 @@ class PolicyReader:
 
 
 def _load(files: Files, main: str, resolver: Resolver | None, memory: Memory | None = None) -> LoadedPolicy:
-    report = Report()
-    documents = read_documents(files, main, report, memory)
-    for document in documents.documents:
-        _check_head(document, report)
-    names = Names(resolver)
-    tunnel = read_tunnel(documents, report)
-    definitions = read_definitions(documents, names, report, memory)
-    destinations = Destinations(definitions.hosts, names, definitions.complete)
-    words = WordReader(definitions, destinations, report)
-    rules = read_rules(documents, definitions, words, report, memory)
-    users = _named_users(definitions.groups, rules)
-    claims = ClaimReader(definitions, users, Vocabulary(users), words, report)
-    tests = tuple(claims.tests(documents))
-    assertions = tuple(claims.assertions(documents))
-    _warn_if_closed(documents, rules, report)
-    if memory is not None:
-        memory.end(failed=report.failed, asked=bool(names.asked))
-    report.raise_if_failed()
-    policy = Policy(
-        files=tuple(SourceFile(d.source.name, d.source.text) for d in documents.documents),
-        tunnel=tuple(prefix for prefix, _ in tunnel),
-        tunnel_positions=tuple(position for _, position in tunnel),
-        groups=definitions.groups,
-        rules=rules,
-        tests=tests,
-        assertions=assertions,
-        resolved=dict(sorted(names.asked.items())),
-    )
-    return LoadedPolicy(policy, report.diagnostics())
+    return _Reading(files, resolver, memory).load(main)
+
+
+class _Reading:
+    """Reads a policy once. `claimed` is the assertion that was read with it."""
+
+    def __init__(self, files: Files, resolver: Resolver | None, memory: Memory | None) -> None:
+        self._files = files
+        self._resolver = resolver
+        self._memory = memory
+        self.claimed: Assertion | None = None
+
+    def load(self, main: str, claim: str | None = None) -> LoadedPolicy:
+        """The policy of file `main`. PolicyError where it, or the `claim` about it, has errors."""
+        report, memory = Report(), self._memory
+        documents = read_documents(self._files, main, report, memory)
+        for document in documents.documents:
+            _check_head(document, report)
+        names = Names(self._resolver)
+        tunnel = read_tunnel(documents, report)
+        definitions = read_definitions(documents, names, report, memory)
+        destinations = Destinations(definitions.hosts, names, definitions.complete)
+        words = WordReader(definitions, destinations, report)
+        rules = read_rules(documents, definitions, words, report, memory)
+        users = _named_users(definitions.groups, rules)
+        claims = ClaimReader(definitions, users, Vocabulary(users), words, report)
+        tests = tuple(claims.tests(documents))
+        assertions = tuple(claims.assertions(documents))
+        if claim is not None:
+            self.claimed = _read_claim(claim, claims, report)
+        _warn_if_closed(documents, rules, report)
+        if memory is not None:
+            memory.end(failed=report.failed, asked=bool(names.asked))
+        report.raise_if_failed()
+        policy = Policy(
+            files=tuple(SourceFile(d.source.name, d.source.text) for d in documents.documents),
+            tunnel=tuple(prefix for prefix, _ in tunnel),
+            tunnel_positions=tuple(position for _, position in tunnel),
+            groups=definitions.groups,
+            rules=rules,
+            tests=tests,
+            assertions=assertions,
+            resolved=dict(sorted(names.asked.items())),
+        )
+        return LoadedPolicy(policy, report.diagnostics())
+
+
+def _read_claim(claim: str, claims: ClaimReader, report: Report) -> Assertion | None:
+    source = decode(CLAIM, claim.encode(errors="surrogateescape"), report)
+    root = read_yaml(source, report) if source is not None else None
+    if root is not None:
+        return claims.assertion(root)
+    if source is not None:
+        report.error(
+            Code.EMPTY,
+            Position(CLAIM, 1, 1),
+            "nothing is claimed",
+            f"write, for example: {ASSERTION.example}",
+        )
+    return None
 
 
 def _named_users(groups: Mapping[str, tuple[str, ...]], rules: tuple[Rule, ...]) -> frozenset[str]:

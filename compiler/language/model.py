@@ -128,7 +128,8 @@ class AssertionKind(Enum):
 class Assertion:
     """An entry of `assertions`; see compiler/semantics for what each kind claims.
 
-    `subject` is `*`, a group or a user; `authed` None: in both session states.
+    `subject` is `*`, a group or a user; `authed` None: in both session states. `any_membership`: also if
+    users were in other groups than they are, whichever.
     """
 
     kind: AssertionKind
@@ -139,6 +140,7 @@ class Assertion:
     inbound: bool
     position: Position
     text: str
+    any_membership: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,161 @@
+"""Sets of users in the fewest names: everybody, groups, groups without others, users."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from operator import attrgetter
+
+EVERYBODY_TEXT = "everybody"
+
+_CANDIDATES = 8
+"""Groups that are tried for what a set is a part of: the smallest ones."""
+_TRIED = 4
+"""Of them, and of what two have in common: those closest to the set."""
+
+_size = attrgetter("size")
+
+
+class Kind(Enum):
+    """What a name is of; the values are the keys of the JSON form."""
+
+    EVERYBODY = "everybody"
+    UNNAMED = "unnamed"
+    """The users whom no policy in question names."""
+    GROUP = "group"
+    OLD_GROUP = "old_group"
+    """A group, with the members that it had before."""
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Users by one name."""
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} as it was" if self.kind is Kind.OLD_GROUP else self.name
+
+
+EVERYBODY = Term(Kind.EVERYBODY, EVERYBODY_TEXT)
+UNNAMED = Term(Kind.UNNAMED, "users without a name in the policy")
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The users of any of `terms`, or with `both` of each of them; but those of no one in `excepting`."""
+
+    terms: tuple[Term, ...]
+    excepting: tuple[Term, ...] = ()
+    both: bool = False
+
+    def __str__(self) -> str:
+        names = " and in ".join(map(str, self.terms)) if self.both else ", ".join(map(str, self.terms))
+        names = f"whoever is in {names}" if self.both else names
+        left_out = ", ".join(map(str, self.excepting))
+        return f"{names} except {left_out}" if left_out else names
+
+    @property
+    def size(self) -> int:
+        """How many names it takes."""
+        return len(self.terms) + len(self.excepting)
+
+
+class Directory:
+    """Users and groups, to describe sets of users by. Sets are numbers whose bits are users: `bit` of each
+    named one, and `unnamed` for all others."""
+
+    def __init__(
+        self,
+        users: Iterable[str],
+        groups: Mapping[str, frozenset[str]],
+        old_groups: Mapping[str, frozenset[str]] | None = None,
+    ) -> None:
+        self.users = tuple(sorted(users))
+        self.bit = {user: 1 << place for place, user in enumerate(self.users)}
+        self.unnamed = 1 << len(self.users)
+        self._full = 2 * self.unnamed - 1
+        terms = [(Term(Kind.GROUP, name), members) for name, members in sorted(groups.items())]
+        terms += [(Term(Kind.OLD_GROUP, name), m) for name, m in sorted((old_groups or {}).items())]
+        self._groups: dict[int, Term] = {}
+        for term, members in terms:
+            self._groups.setdefault(sum(self.bit[user] for user in members), term)
+        self._groups.pop(0, None)
+        self._known: dict[int, People] = {}
+
+    def members(self, term: Term) -> int:
+        """The users of a term of this directory."""
+        if term.kind is Kind.EVERYBODY:
+            return self._full
+        if term.kind is Kind.UNNAMED:
+            return self.unnamed
+        if term.kind is Kind.USER:
+            return self.bit[term.name]
+        return next(users for users, known in self._groups.items() if known == term)
+
+    def example(self, users: int) -> str | None:
+        """A user in a set: a named one, if there is one; None: one whom nobody names."""
+        named = users & ~self.unnamed
+        return self.users[(named & -named).bit_length() - 1] if named else None
+
+    def describe(self, users: int, subjects: Collection[str] = ()) -> People:
+        """A set of users, in as few names as were found. `subjects` are those whose rules it is about: a
+        single user goes by the name of a group of one where it is about the group."""
+        if users not in self._known:
+            self._known[users] = self._described(users)
+        group = self._groups.get(users)
+        if group is not None and group.kind is Kind.GROUP and group.name in subjects:
+            named = self.named(users)
+            if len(named) == 1 and named[0] not in subjects:
+                return People((group,))
+        return self._known[users]
+
+    def _described(self, users: int) -> People:
+        if users == self._full:
+            return People((EVERYBODY,))
+        best = People(tuple(self._covering(users, allowed=users)))
+        around = [(group, term) for group, term in self._groups.items() if not users & ~group]
+        around.sort(key=lambda found: found[0].bit_count())
+        del around[_CANDIDATES:]
+        bases: list[tuple[int, tuple[Term, ...]]] = [(self._full, (EVERYBODY,))]
+        bases += [(group, (term,)) for group, term in around]
+        for place, (group, term) in enumerate(around):
+            bases += [(group & other, (term, second)) for other, second in around[:place]]
+        # Where little is to be left out, few names may do. Of equally short ones, the plain ones come first.
+        bases.sort(key=lambda base: ((base[0] & ~users).bit_count(), len(base[1])))
+        for base, terms in bases[:_TRIED]:
+            if len(terms) + (base != users) < best.size:
+                left_out = self._covering(base & ~users, allowed=self._full & ~users)
+                best = min(best, People(terms, tuple(left_out), both=len(terms) > 1), key=_size)
+        return best
+
+    def _covering(self, users: int, *, allowed: int) -> Sequence[Term]:
+        """Terms for all of `users`, and for nobody who is not `allowed`: the largest groups first."""
+        found = []
+        groups = [group for group in self._groups if not group & ~allowed]
+        while users.bit_count() > 1 and groups:
+            counts = [(group & users).bit_count() for group in groups]
+            most = max(counts)
+            if most < 2:
+                break
+            group = groups[counts.index(most)]
+            found.append(self._groups[group])
+            users &= ~group
+            groups = [group for group, count in zip(groups, counts, strict=True) if count > 1]
+        if users & self.unnamed:
+            found.append(UNNAMED)
+            users &= ~self.unnamed
+        return [*found, *(Term(Kind.USER, user) for user in self.named(users))]
+
+    def named(self, users: int) -> list[str]:
+        """The named users of a set, in order."""
+        found = []
+        while users:
+            lowest = users & -users
+            if lowest != self.unnamed:
+                found.append(self.users[lowest.bit_length() - 1])
+            users &= ~lowest
+        return found

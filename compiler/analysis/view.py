@@ -1,0 +1,151 @@
+"""What a policy says, or an artefact does, as arrays: the same whichever of the two it was read from.
+
+A verdict is found as programs find it: user to class, address to destination class, both to a bucket, the
+bucket to a row of decisions, of which the packet's service class chooses one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from wardgate.compiler.lowering.lines import PAGE, PAGE_BITS, Lines
+from wardgate.compiler.lowering.patterns import VERDICT_BITS
+from wardgate.compiler.lowering.ragged import Integers, Lists
+from wardgate.compiler.validation.services import DecodedServices
+from wardgate.runtime.layout.manifest import RuleSource
+
+DENY, MFA, ALLOW = 0, 1, 2
+"""Verdicts by how much they let pass. No bucket and no rule are DENY."""
+
+LABELS = ("deny", "mfa", "allow")
+
+_OPENNESS = np.array([DENY, ALLOW, MFA, DENY], np.uint8)
+"""Of layout.codes.Verdict's numbers."""
+
+_VERDICT = (1 << VERDICT_BITS) - 1
+_ENTRIES = 1 << 22
+"""Entries of rows that are looked at at once."""
+
+Openness = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Why a packet has its verdict: `prefix` of the bucket, None where there is none; `rule` that decides,
+    None where none matches; `bucket` are the rules that make the bucket up."""
+
+    verdict: int
+    prefix: str | None
+    rule: RuleSource | None
+    bucket: tuple[RuleSource, ...]
+
+    @property
+    def label(self) -> str:
+        """`allow`, `mfa` or `deny`."""
+        return LABELS[self.verdict]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """See the module.
+
+    - `name`: of the file, for people. `rule`: a rule by its id. `groups`: the members of each group, of an
+      artefact those groups' that have rules.
+    - `class_of`: every named user's class, `default_class` all others'.
+    - `runs[version]`: (first address, destination class) from address 0 on, neighbours distinct.
+    - `lines`: the matrix of buckets; the row of a class is its number, for the other direction
+      `inbound_row` more, None where no rule is of that direction.
+    - `pattern`, `version` and `first`, of each bucket, of bucket 0 (none) first: the number of its row of
+      decisions, the IP version of its prefix, and where its rules begin in `rule_ids`. `prefix_of`: its
+      prefix as text. `members`: the ids of its rules.
+    - `width`, `columns` and `values`: the rows of decisions as runs; see lowering.patterns.
+    """
+
+    name: str
+    rule: Callable[[int], RuleSource]
+    groups: Mapping[str, frozenset[str]]
+    class_of: Mapping[str, int]
+    default_class: int
+    runs: Mapping[int, Sequence[tuple[int, int]]]
+    services: DecodedServices
+    lines: Lines
+    inbound_row: int | None
+    pattern: Integers
+    version: Integers
+    first: Integers
+    rule_ids: Integers
+    prefix_of: Callable[[int], str]
+    members: Callable[[int], Sequence[int]]
+    width: int
+    columns: Lists
+    values: Lists
+
+    def class_number(self, user: str | None) -> int:
+        """The class of a user; None: one whom it does not name."""
+        return self.default_class if user is None else self.class_of.get(user, self.default_class)
+
+    @cached_property
+    def _pages(self) -> npt.NDArray[np.uint32]:
+        return self.lines.written_out()
+
+    def buckets(self, classes: Integers, columns: Integers, *, inbound: bool) -> npt.NDArray[np.uint32]:
+        """The buckets of these classes (rows) at these destination classes (columns)."""
+        if inbound and self.inbound_row is None:
+            return np.zeros((len(classes), len(columns)), np.uint32)
+        rows = classes + (self.inbound_row or 0) if inbound else classes
+        page = self.lines.directory[rows[:, None] * self.lines.per_row + (columns >> PAGE_BITS)]
+        found: npt.NDArray[np.uint32] = self._pages[page, columns & (PAGE - 1)]
+        return found
+
+    def openness(self, patterns: Integers, columns: Integers) -> Openness:
+        """How much these rows of decisions let pass of these service classes."""
+        entries = self._entries(patterns)[:, columns]
+        found: Openness = _OPENNESS[entries & _VERDICT]
+        return found
+
+    def _entries(self, patterns: Integers) -> Integers:
+        runs, entries = self.columns.take(patterns), self.values.take(patterns)
+        starts = runs.owners * self.width + runs.values
+        lengths = np.diff(starts, append=len(patterns) * self.width)
+        return np.repeat(entries.values, lengths).reshape(-1, self.width)
+
+    def decided(self, bucket: int, service_class: int) -> Decided:
+        """The decision of a bucket about a service class."""
+        entry = self._entry(bucket, service_class)
+        verdict = int(_OPENNESS[entry & _VERDICT])
+        if not bucket:
+            return Decided(verdict, None, None, ())
+        rule = self.rule(int(self.rule_ids[self.first[bucket] + (entry >> VERDICT_BITS)])) if entry else None
+        return Decided(
+            verdict, self.prefix_of(bucket), rule, tuple(self.rule(number) for number in self.members(bucket))
+        )
+
+    def deciding(self, buckets: Integers, service_classes: Integers) -> set[int]:
+        """The ids of the rules by which these buckets, none of them 0, decide of these service classes."""
+        found: set[int] = set()
+        step = max(1, _ENTRIES // max(1, len(service_classes)))
+        for start in range(0, len(buckets), step):
+            some = buckets[start : start + step]
+            entries = self._entries_at(self.pattern[some], service_classes)
+            places = self.first[some][:, None] + (entries >> VERDICT_BITS)
+            found.update(np.unique(self.rule_ids[places[entries != 0]]).tolist())
+        return found
+
+    def _entries_at(self, patterns: Integers, columns: Integers) -> Integers:
+        """The entries of rows of decisions at a few columns."""
+        runs, entries = self.columns.take(patterns), self.values.take(patterns)
+        starts = runs.owners * self.width + runs.values
+        asked = np.arange(len(patterns))[:, None] * self.width + columns
+        found: Integers = entries.values[np.searchsorted(starts, asked, "right") - 1]
+        return found
+
+    def _entry(self, bucket: int, service_class: int) -> int:
+        """The entry of a bucket's row of decisions."""
+        pattern = self.pattern[bucket]
+        start, end = self.columns.offsets[pattern], self.columns.offsets[pattern + 1]
+        run = np.searchsorted(self.columns.values[start:end], service_class, "right") - 1
+        return int(self.values.values[start + run])
