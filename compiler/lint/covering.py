@@ -9,10 +9,10 @@ from wardgate.compiler.language.model import Address, Rule
 from wardgate.compiler.lint.dead import Living
 from wardgate.compiler.lint.findings import InconsistencyError
 from wardgate.compiler.lint.masks import Mask
-from wardgate.compiler.lint.side import RANKS, Side
+from wardgate.compiler.lint.side import RANKS, Side, numbers_of
 
-_ENOUGH = 24
-"""Rules of one kind after which no more are looked for."""
+_ENOUGH = 6
+"""Rules of one kind after which no more are looked for: nobody reads on, and there may be thousands."""
 
 
 @dataclass(slots=True)
@@ -44,19 +44,22 @@ class Cover:
 def cover_of(living: Living, rule: Rule) -> Cover | None:
     """What makes a dead rule dead; None where no policy class has it."""
     side = living.side
+    subject = side.number_of[rule.subject]
     found: Cover | None = None
-    looked: set[tuple[int, tuple[int, ...]]] = set()
     for node in side.nodes_of[rule.id]:
-        for number in side.having[side.number_of[rule.subject]]:
-            # Whose rules for the prefix are the same is told the same, unless it is about what is around.
-            key = (node, side.present(node, number))
-            if key in looked:
-                continue
-            if side.nodes[node].spare is not None and living.bucket(node, number):
-                looked.add(key)
-            found = _explain(living, rule, node, number, found)
-            if max(len(found.covering), len(found.repeating), len(found.longer)) >= _ENOUGH:
-                return found
+        for meeting in living.meetings_of(node, subject):
+            # Whose rules for the prefix are the same is told the same, unless it is about others.
+            same = side.nodes[node].spare is not None and any(
+                other in living.parts[node] for other in meeting.subjects
+            )
+            for number in meeting.classes[:1] if same else meeting.classes:
+                found = _explain(living, rule, node, number, found)
+                if max(len(found.covering), len(found.repeating), len(found.longer)) >= _ENOUGH:
+                    return found
+            own = living.parts[node].get(subject)
+            if same and own is not None and own.covers(rule, side.mask(rule, node)):
+                # By itself, whoever else has rules there.
+                break
     return found
 
 
@@ -106,7 +109,7 @@ def _inside(side: Side, node: int, number: int) -> list[Rule]:
     while waiting and len(found) < _ENOUGH:
         at = waiting.pop()
         if has(at):
-            found.append(side.nodes[at].rules[side.present(at, number)[0]][0])
+            found.append(side.nodes[at].rules[numbers_of(side.present(at, number))[0]][0])
         else:
             waiting += reversed(side.nodes[at].children)
     return found

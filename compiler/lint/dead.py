@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 
 from wardgate.compiler.language.model import Rule
 from wardgate.compiler.lint.masks import Mask
-from wardgate.compiler.lint.side import NOTHING, RANKS, Masks, Meeting, Side
+from wardgate.compiler.lint.side import NOTHING, RANKS, Masks, Meeting, Side, numbers_of
 
 
 class Part:
@@ -50,6 +50,10 @@ class Part:
             rank, mask = RANKS[rule.action], self.rules[rule.id][1]
             once[rank] &= ~(mask & ~self.twice[rank])
         return once
+
+    def covers(self, rule: Rule, mask: Mask) -> bool:
+        """Whether rules that are as strong as `rule`, or stronger, cover all of `mask`."""
+        return not mask & ~_upto(self.once, RANKS[rule.action])
 
     def remove(self, gone: Iterable[Rule]) -> None:
         """Take rules out."""
@@ -94,10 +98,10 @@ class Living:
         return lambda node: not subjects.isdisjoint(self.parts[node])
 
     def bucket(self, node: int, number: int) -> list[tuple[Rule, Mask]]:
-        """The rules of a policy class for a node's prefix."""
+        """The rules of a policy class for a node's prefix, with what they cover."""
         parts = self.parts[node]
-        return [pair for subject in self.side.present(node, number) if subject in parts
-                for pair in parts[subject].rules.values()]  # fmt: skip
+        subjects = [subject for subject in numbers_of(self.side.present(node, number)) if subject in parts]
+        return [pair for subject in subjects for pair in parts[subject].rules.values()]
 
     def _order(self, rule: Rule) -> tuple[int, int, int]:
         nodes = self.side.nodes_of[rule.id]
@@ -176,7 +180,7 @@ class Living:
         needed = mask if alone else mask & ~_upto(part.without(rule), rank)
         if not needed:
             return True
-        for meeting in self._meetings_of(node, subject):
+        for meeting in self.meetings_of(node, subject):
             others = [parts[other] for other in meeting.subjects if other != subject and other in parts]
             if others or not alone:
                 rest = needed
@@ -191,7 +195,8 @@ class Living:
                 return False
         return True
 
-    def _meetings_of(self, node: int, subject: int) -> list[Meeting]:
+    def meetings_of(self, node: int, subject: int) -> list[Meeting]:
+        """The meetings at a node that a subject is in."""
         found = self._meetings.get(node)
         if found is None:
             found = defaultdict(list)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from wardgate.compiler.language.model import Action, Rule
 from wardgate.compiler.lint.masks import Mask
-from wardgate.compiler.lint.side import RANKS, Meeting, Side
+from wardgate.compiler.lint.side import RANKS, Meeting, Side, numbers_of
 
 MOST_NAMED = 5
 """Rules that a finding names; of more it says that there are more."""
@@ -69,16 +69,13 @@ def _joined(side: Side, node: int, outer: _Guards) -> _Guards:
 def _look(side: Side, node: int, guarding: _Guards, found: dict[int, Overridden]) -> None:
     bits = sum(1 << subject for subject in guarding)
     for meeting in side.meetings(node):
-        said = side.said(node, meeting.subjects)
+        said = side.said(node, meeting.bits)
         if not said[_MFA] | said[_ALLOW]:
             continue
         having = 0
         for number in meeting.classes:
             having |= side.bits[number]
-        rest = having & bits
-        while rest:
-            subject = (rest & -rest).bit_length() - 1
-            rest &= rest - 1
+        for subject in numbers_of(having & bits):
             passing = _by_others(side, node, meeting, subject)
             deny, mfa = guarding[subject]
             if passing.any & deny or passing.open & mfa:
@@ -86,7 +83,7 @@ def _look(side: Side, node: int, guarding: _Guards, found: dict[int, Overridden]
 
 
 def _by_others(side: Side, node: int, meeting: Meeting, subject: int) -> _Passing:
-    _, mfa, allow = side.said(node, meeting.subjects)
+    _, mfa, allow = side.said(node, meeting.bits)
     if subject in meeting.subjects:
         own = side.own(node, subject)
         mfa &= ~own[_MFA]
@@ -130,10 +127,10 @@ def _guards_around(side: Side, node: int, subject: int, passing: _Passing) -> It
 
 def _takers(side: Side, node: int, meeting: Meeting, subject: int, taken: Mask) -> Iterator[Rule]:
     """The rules of a bucket that let `taken` pass, or some of it."""
-    said = side.said(node, meeting.subjects)
+    said = side.said(node, meeting.bits)
     for other in meeting.subjects:
         if other != subject:
             for rule in side.nodes[node].rules[other]:
-                passes = rule.action is not Action.DENY and said[RANKS[rule.action]]
+                passes = rule.action is not Action.DENY and said[side.rank_of[rule.id]]
                 if passes and side.mask(rule, node) & passes & taken:
                     yield rule

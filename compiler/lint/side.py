@@ -30,8 +30,9 @@ NOTHING: Masks = (0, 0, 0)
 @dataclass(frozen=True, slots=True)
 class Meeting:
     """The subjects with rules for a prefix that meet in some policy classes, and those classes, both
-    ascending. Their rules for the prefix are these classes' bucket."""
+    ascending. Their rules for the prefix are these classes' bucket. `bits`: the subjects, as bits."""
 
+    bits: int
     subjects: tuple[int, ...]
     classes: tuple[int, ...]
 
@@ -41,7 +42,8 @@ class Node:
     """A prefix that rules are about. The nodes inside it are those from its own number up to `end`.
 
     `parent`: the node around it, -1: none. `children`: the nodes directly inside. `spare`: an address in
-    it that is in none of them, None where they leave none. `rules`: its rules by subject.
+    it that is in none of them, None where they leave none. `rules`: its rules by subject; `bits`: these
+    subjects, as bits.
     """
 
     prefix: Prefix
@@ -50,6 +52,7 @@ class Node:
     children: tuple[int, ...]
     spare: int | None
     rules: dict[int, tuple[Rule, ...]]
+    bits: int
 
 
 class Side:
@@ -76,6 +79,9 @@ class Side:
         self.nodes, self.places = _tree(self.rules, self.number_of)
         self._meetings: dict[int, tuple[Meeting, ...]] = {}
         self._own: dict[tuple[int, int], Masks] = {}
+        self._said: dict[tuple[int, int], Masks] = {}
+        self._mask_of: dict[int, Mask] = {}
+        self.rank_of = {rule.id: RANKS[rule.action] for rule in self.rules}
 
     @cached_property
     def nodes_of(self) -> dict[int, tuple[int, ...]]:
@@ -87,7 +93,12 @@ class Side:
 
     def mask(self, rule: Rule, node: int) -> Mask:
         """The services that `rule` covers, towards addresses of a node's IP version."""
-        return self._masks.of(rule.services, self.nodes[node].prefix.version)
+        version = self.nodes[node].prefix.version
+        key = rule.id << 1 | (version == 6)
+        mask = self._mask_of.get(key)
+        if mask is None:
+            mask = self._mask_of[key] = self._masks.of(rule.services, version)
+        return mask
 
     def service(self, mask: Mask, node: int) -> tuple[int, int | None]:
         """Protocol and port of a packet in `mask`."""
@@ -105,16 +116,12 @@ class Side:
         if len(node.rules) == 1:
             (subject,) = node.rules
             classes = self.having[subject]
-            return (Meeting((subject,), classes),) if classes else ()
-        present: dict[int, list[int]] = {}
-        for subject in sorted(node.rules):
-            for number in self.having[subject]:
-                present.setdefault(number, []).append(subject)
-        grouped: dict[tuple[int, ...], list[int]] = {}
-        for number in sorted(present):
-            grouped.setdefault(tuple(present[number]), []).append(number)
-        ordered = sorted(grouped, key=lambda subjects: (len(subjects), subjects))
-        return tuple(Meeting(subjects, tuple(grouped[subjects])) for subjects in ordered)
+            return (Meeting(node.bits, (subject,), classes),) if classes else ()
+        grouped: dict[int, list[int]] = {}
+        for number in sorted({number for subject in node.rules for number in self.having[subject]}):
+            grouped.setdefault(self.bits[number] & node.bits, []).append(number)
+        found = [Meeting(bits, numbers_of(bits), tuple(classes)) for bits, classes in grouped.items()]
+        return tuple(sorted(found, key=lambda meeting: (len(meeting.subjects), meeting.subjects)))
 
     def own(self, node: int, subject: int) -> Masks:
         """What the rules of a subject for a node's prefix cover, by rank."""
@@ -123,25 +130,28 @@ class Side:
         if found is None:
             masks = [0, 0, 0]
             for rule in self.nodes[node].rules[subject]:
-                masks[RANKS[rule.action]] |= self.mask(rule, node)
+                masks[self.rank_of[rule.id]] |= self.mask(rule, node)
             found = self._own[key] = (masks[0], masks[1], masks[2])
         return found
 
-    def said(self, node: int, subjects: tuple[int, ...]) -> Masks:
-        """What a bucket says of each service: the rules of `subjects` for a node's prefix, of which the
-        stronger ones win."""
-        deny = mfa = allow = 0
-        for subject in subjects:
-            own = self.own(node, subject)
-            deny |= own[0]
-            mfa |= own[1]
-            allow |= own[2]
-        return deny, mfa & ~deny, allow & ~(deny | mfa)
+    def said(self, node: int, bits: int) -> Masks:
+        """What a bucket says of each service: the rules for a node's prefix of the subjects `bits`, of
+        which the stronger ones win."""
+        key = (node, bits)
+        found = self._said.get(key)
+        if found is None:
+            deny = mfa = allow = 0
+            for subject in numbers_of(bits):
+                own = self.own(node, subject)
+                deny |= own[0]
+                mfa |= own[1]
+                allow |= own[2]
+            found = self._said[key] = (deny, mfa & ~deny, allow & ~(deny | mfa))
+        return found
 
-    def present(self, node: int, number: int) -> tuple[int, ...]:
-        """The subjects of a policy class that have rules for a node's prefix, ascending."""
-        subjects = self.classes[number]
-        return tuple(sorted(subject for subject in self.nodes[node].rules if subject in subjects))
+    def present(self, node: int, number: int) -> int:
+        """The subjects of a policy class that have rules for a node's prefix, as bits."""
+        return self.bits[number] & self.nodes[node].bits
 
     def around(self, node: int) -> Iterator[int]:
         """The nodes around a node, innermost first."""
@@ -152,8 +162,8 @@ class Side:
 
     def has(self, number: int) -> Callable[[int], bool]:
         """Whether a policy class has a bucket at a node."""
-        subjects = self.classes[number]
-        return lambda node: not subjects.isdisjoint(self.nodes[node].rules)
+        bits, nodes = self.bits[number], self.nodes
+        return lambda node: bits & nodes[node].bits != 0
 
     def decided_at(self, node: int, has: Callable[[int], bool]) -> Address | None:
         """An address for which a node is the innermost of those that `has` says are there; None where the
@@ -194,8 +204,19 @@ def _tree(rules: tuple[Rule, ...], number_of: dict[str, int]) -> tuple[tuple[Nod
         inside = tuple(reversed(children[number]))
         spare = _spare(spans[number], [spans[child] for child in inside])
         by_subject = {subject: tuple(found) for subject, found in met[prefix].items()}
-        nodes.append(Node(prefix, space.parents[number] - 1, ends[number], inside, spare, by_subject))
+        bits = sum(1 << subject for subject in by_subject)
+        nodes.append(Node(prefix, space.parents[number] - 1, ends[number], inside, spare, by_subject, bits))
     return tuple(nodes), {prefix: number for number, prefix in enumerate(space.prefixes)}
+
+
+def numbers_of(bits: int) -> tuple[int, ...]:
+    """The numbers of the bits that are set, ascending."""
+    found = []
+    while bits:
+        low = bits & -bits
+        found.append(low.bit_length() - 1)
+        bits ^= low
+    return tuple(found)
 
 
 def _span(prefix: Prefix) -> tuple[int, int]:

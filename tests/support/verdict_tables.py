@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from wardgate.compiler.language.model import Packet, Policy
+from wardgate.compiler.lint.masks import ServiceMasks
+from wardgate.compiler.lint.side import Side
+from wardgate.compiler.lowering.classes import policy_classes
 from wardgate.compiler.semantics import Decision, Evaluator, Session
 from wardgate.compiler.semantics.partition import representatives
 from wardgate.runtime.layout.codes import Verdict
@@ -49,3 +52,9 @@ class Questions:
 def without_rules(policy: Policy, gone: Collection[int]) -> Policy:
     """The policy without the rules of these ids; the others keep theirs."""
     return replace(policy, rules=tuple(rule for rule in policy.rules if rule.id not in gone))
+
+
+def sides_of(policy: Policy) -> list[Side]:
+    """Both directions of a policy, as the linter arranges them."""
+    classes, masks = policy_classes(policy), ServiceMasks(policy.rules)
+    return [Side(policy, classes, masks, inbound=inbound) for inbound in (False, True)]
