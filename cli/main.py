@@ -21,7 +21,7 @@ _SIGNALLED = 128
 
 _COMMANDS = {
     "compile": ("compile", "Compile a policy into one ELF artefact."),
-    "check": ("check", "Check a policy: its language, tests and assertions."),
+    "check": ("check", "Check a policy: its language, tests, assertions, lint."),
     "explain": ("explain", "Ask what the policy says about a packet, and why."),
     "run": ("run", "Load an artefact, enforce it on a device, show drops."),
     "status": ("status", "Show the gate: artefact, hooks, sessions, drops."),
