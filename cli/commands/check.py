@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from wardgate.cli import options
-from wardgate.cli.console import Console
+from wardgate.cli.console import Console, Rendered
 from wardgate.cli.failures import POLICY_SAYS_NO
 from wardgate.cli.resolving import resolve_option
 
@@ -63,8 +63,8 @@ def check_command(
     linted = lint_policy(loaded, ignored)
     coverage = coverage_of(loaded.policy, report.tests) if with_coverage else None
     failures = report.diagnostics()
-    told = [*(one.render() for one in loaded.warnings), *(one.render() for one in linted.findings)]
-    console.warnings(told)
+    told: list[Rendered] = [*loaded.warnings, *linted.findings]
+    console.diagnostics(told)
     if linted.more:
         console.warn(f"{linted.more:,} more findings; mend those and run again")
     for diagnostic in failures:
