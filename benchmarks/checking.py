@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,16 +43,28 @@ def measure(rules: Sequence[int], runs: int) -> list[dict[str, Any]]:
                 "rules": shape.rules,
                 "prefixes": shape.prefixes,
                 "classes": shape.classes,
-                "findings": taken[0][2],
-                "seconds": Summary.of([seconds for seconds, _, _ in taken]).to_json(),
-                "memory_bytes": max(memory for _, memory, _ in taken),
+                "findings": taken[0].findings,
+                "seconds": Summary.of([one.seconds for one in taken]).to_json(),
+                "cpu_seconds": Summary.of([one.cpu_seconds for one in taken]).to_json(),
+                "memory_bytes": max(one.memory for one in taken),
             }
         )
     return found
 
 
-def timed_check(path: Path) -> tuple[float, int, int]:
-    """Seconds of a check in a process of its own, the most memory that it held, and how much it found."""
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check in a process of its own: seconds until it ended, seconds that it had a processor, the most
+    bytes that it held, and how much it found."""
+
+    seconds: float
+    cpu_seconds: float
+    memory: int
+    findings: int
+
+
+def timed_check(path: Path) -> Check:
+    """Check the policy at `path`."""
     command = [sys.executable, "-m", "wardgate.cli.main", "check", str(path)]
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - our own command
@@ -63,7 +76,8 @@ def timed_check(path: Path) -> tuple[float, int, int]:
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
     # Kilobytes on Linux (getrusage(2)).
-    return seconds, usage.ru_maxrss * 1024, int(_FINDINGS.findall(said)[-1])
+    cpu = usage.ru_utime + usage.ru_stime
+    return Check(seconds, cpu, usage.ru_maxrss * 1024, int(_FINDINGS.findall(said)[-1]))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,9 +93,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(results, indent=1))
         return 0
     for row in results:
+        seconds, cpu = row["seconds"]["median"], row["cpu_seconds"]["median"]
         print(
-            f"{row['rules']:>8,} rules, {row['classes']:,} policy classes: {row['seconds']['median']:.2f} s, "
-            f"{row['memory_bytes'] / 2**20:.0f} MiB, {row['findings']:,} findings"
+            f"{row['rules']:>8,} rules, {row['classes']:,} policy classes: {seconds:.1f} s ({cpu:.1f} s of a "
+            f"processor), {row['memory_bytes'] / 2**20:.0f} MiB, {row['findings']:,} findings"
         )
     return 0
 

@@ -22,6 +22,7 @@ _SIGNALLED = 128
 _COMMANDS = {
     "compile": ("compile", "Compile a policy into one ELF artefact."),
     "check": ("check", "Check a policy: its language, tests, assertions, lint."),
+    "schema": ("schema", "Print the policy language as a JSON Schema."),
     "explain": ("explain", "Ask what the policy says about a packet, and why."),
     "run": ("run", "Load an artefact, enforce it on a device, show drops."),
     "status": ("status", "Show the gate: artefact, hooks, sessions, drops."),
