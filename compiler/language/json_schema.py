@@ -100,10 +100,7 @@ def policy_schema() -> Schema:
         "definitions": {
             "text": _text(r"[^ \t\r\n]"),
             "texts": _listed(_ref("text")),
-            "rule": {
-                "description": _RULE,
-                **_text(rf"^{_SPACE}*{_DESTINATION}(?:{_SPACE}+{_SERVICE})*{_SPACE}*$"),
-            },
+            "rule": {"description": _RULE, **_text(rf"^{words}$")},
             "rules": _named(_SUBJECT, _policy()),
             "test": _test(),
             "assertion": _assertion(),
