@@ -6,11 +6,18 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 Json = Mapping[str, Any] | Sequence[Any] | str | int | float | bool | None
 
 _MOST_WARNINGS = 20
+
+
+class Rendered(Protocol):
+    """What says itself for people."""
+
+    def render(self) -> str:
+        """The text."""
 
 
 def dumps(document: Json) -> str:
@@ -63,6 +70,14 @@ class Console:
             self.note(text)
         if len(texts) > shown:
             self.warn(f"{len(texts) - shown:,} more like these; --verbose shows them all")
+
+    def diagnostics(self, found: Sequence[Rendered]) -> None:
+        """Show what may be thousands of warnings, as `warnings` does; what isn't shown isn't rendered."""
+        shown = len(found) if self.verbose else _MOST_WARNINGS
+        for one in found[:shown]:
+            self.note(one.render())
+        if len(found) > shown:
+            self.warn(f"{len(found) - shown:,} more like these; --verbose shows them all")
 
     def _out(self, text: str) -> None:
         sys.stdout.write(text + "\n")

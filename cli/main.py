@@ -21,7 +21,8 @@ _SIGNALLED = 128
 
 _COMMANDS = {
     "compile": ("compile", "Compile a policy into one ELF artefact."),
-    "check": ("check", "Check a policy: its language, tests and assertions."),
+    "check": ("check", "Check a policy: its language, tests, assertions, lint."),
+    "schema": ("schema", "Print the policy language as a JSON Schema."),
     "explain": ("explain", "Ask what the policy says about a packet, and why."),
     "diff": ("diff", "Say whose access differs between two policies."),
     "prove": ("prove", "Prove an assertion about a policy, or show a packet."),

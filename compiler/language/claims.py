@@ -37,10 +37,13 @@ from wardgate.compiler.language.words import Reading, Word, WordError, report_fl
 
 _TEST = Shape("a test", "{as: alice, to: 10.0.0.5, service: 443/tcp, expect: allow}")
 _TEST_SERVICE = Shape("a test's service", _TEST.example)
-_TEST_KEYS = ("as", "to", "from", "service", "expect")
+TEST_KEYS = ("as", "to", "from", "service", "expect")
+TEST_REQUIRED = ("as", "service", "expect")
 ASSERTION = Shape("an assertion", "never: {as: group:contractors, to: 10.1.0.0/16, service: 22/tcp}")
-_ASSERTION_KEYS = ("as", "to", "from", "service", "authed", "membership")
-_MEMBERSHIPS = {"present": False, "any": True}
+ASSERTION_KEYS = ("as", "to", "from", "service", "authed", "membership")
+ASSERTION_REQUIRED = ("as",)
+AUTHED = {"true": True, "false": False}
+MEMBERSHIPS = {"present": False, "any": True}
 _KINDS = {kind.value: kind for kind in AssertionKind}
 _ACTIONS = {action.value: action for action in Action}
 
@@ -75,7 +78,7 @@ class ClaimReader:
                     yield assertion
 
     def _test(self, node: Node) -> PolicyTest | None:
-        found = schema.keyed(self.report, node, _TEST, _TEST_KEYS, ("as", "service", "expect"))
+        found = schema.keyed(self.report, node, _TEST, TEST_KEYS, TEST_REQUIRED)
         if found is None:
             return None
         user = self._text(found["as"][1], _TEST)
@@ -120,12 +123,12 @@ class ClaimReader:
         return self._claim(_KINDS[key.text], key, value)
 
     def _claim(self, kind: AssertionKind, key: Scalar, node: Node) -> Assertion | None:
-        found = schema.keyed(self.report, node, ASSERTION, _ASSERTION_KEYS, ("as",))
+        found = schema.keyed(self.report, node, ASSERTION, ASSERTION_KEYS, ASSERTION_REQUIRED)
         if found is None:
             return None
         subject = self._text(found["as"][1], ASSERTION)
         any_membership = (
-            schema.choice(self.report, found["membership"][1], ASSERTION, _MEMBERSHIPS)
+            schema.choice(self.report, found["membership"][1], ASSERTION, MEMBERSHIPS)
             if "membership" in found
             else False
         )
@@ -135,9 +138,7 @@ class ClaimReader:
         places = self._places(found[side][1]) if side else None
         services = self._services(found["service"][1]) if "service" in found else ((Everything(),), "")
         authed = (
-            schema.choice(self.report, found["authed"][1], ASSERTION, {"true": True, "false": False})
-            if "authed" in found
-            else None
+            schema.choice(self.report, found["authed"][1], ASSERTION, AUTHED) if "authed" in found else None
         )
         if subject is None or side is None or places is None or services is None or any_membership is None:
             return None

@@ -70,6 +70,16 @@ class Code(StrEnum):
     NOTHING_ALLOWED = "nothing-allowed"
     TEST_FAILED = "test-failed"
     ASSERTION_FAILED = "assertion-failed"
+    DEAD_RULE = "dead-rule"
+    DEFEATED_DENY = "defeated-deny"
+    BYPASSED_MFA = "bypassed-mfa"
+    BLANKED_PREFIX = "blanked-prefix"
+    NAME_IN_PREFIX = "name-in-prefix"
+    UNUSED_GROUP = "unused-group"
+    UNUSED_HOST = "unused-host"
+    UNUSED_SERVICE = "unused-service"
+    UNGROUPED_USER = "ungrouped-user"
+    UNUSED_IGNORE = "unused-ignore"
 
 
 @dataclass(frozen=True, slots=True)

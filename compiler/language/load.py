@@ -38,14 +38,18 @@ VERSION = "1"
 """The version of the language that this release knows."""
 
 _POLICY = Shape("a policy", "version: 1")
+_NO_DOCUMENTS = Documents((), True)
+_NO_DOCUMENTS = Documents((), True)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
-    """A policy without errors, and what may surprise its author, in source order."""
+    """A policy without errors, and what may surprise its author, in source order. `documents`: what it was
+    read from, for questions about names and not about meaning; none where it was not read from a text."""
 
     policy: Policy
     warnings: tuple[Diagnostic, ...]
+    documents: Documents = _NO_DOCUMENTS
 
 
 def load_policy(path: Path, *, resolver: Resolver | None = None) -> LoadedPolicy:
@@ -148,7 +152,7 @@ class _Reading:
             assertions=assertions,
             resolved=dict(sorted(names.asked.items())),
         )
-        return LoadedPolicy(policy, report.diagnostics())
+        return LoadedPolicy(policy, report.diagnostics(), documents)
 
 
 def _read_claim(claim: str, claims: ClaimReader, report: Report) -> Assertion | None:

@@ -13,7 +13,8 @@ from wardgate.compiler.language.model import GROUP_MARK
 MAX_NAME = 63
 """Longest name, in characters, which are ASCII and so bytes; the kernel's records hold 64."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}", re.ASCII)
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}"
+_NAME = re.compile(NAME_PATTERN, re.ASCII)
 _LETTER = re.compile(r"[A-Za-z]", re.ASCII)
 NAME_FORM = "letters, digits and . _ @ + - after a first letter or digit, 63 characters at most"
 

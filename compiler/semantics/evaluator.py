@@ -1,10 +1,9 @@
-"""The reference for many questions about one policy: the same four steps, with the work of the first
-two kept. Tests hold it against `evaluate`."""
+"""The reference for many questions about one policy: the same four steps, with the rules arranged by prefix
+and subject. Tests hold it against `evaluate`."""
 
 from __future__ import annotations
 
-from wardgate.compiler.language.model import Address, Packet, Policy, Prefix, Rule
-from wardgate.compiler.semantics.effective import UserClass, buckets, user_classes
+from wardgate.compiler.language.model import EVERYONE, Address, Packet, Policy, Prefix, Rule
 from wardgate.compiler.semantics.reference import (
     Decision,
     Session,
@@ -14,13 +13,21 @@ from wardgate.compiler.semantics.reference import (
 )
 from wardgate.runtime.layout.codes import Reason, Verdict
 
+_Found = tuple[Prefix, dict[str, list[Rule]]]
+"""A prefix, and its rules by subject."""
+
 
 class Evaluator:
-    """Judges packets like `evaluate`, keeping the buckets of each user class once they are asked for."""
+    """Judges packets like `evaluate`. What it costs to make is one look at each rule."""
 
     def __init__(self, policy: Policy) -> None:
-        self._classes = user_classes(policy)
-        self._buckets: dict[tuple[int, bool], _Buckets] = {}
+        self._groups: dict[str, list[str]] = {}
+        for group, members in policy.groups.items():
+            for member in members:
+                self._groups.setdefault(member, []).append(group)
+        self._prefixes = {inbound: _Prefixes() for inbound in (False, True)}
+        for rule in policy.rules:
+            self._prefixes[rule.inbound].add(rule)
 
     def evaluate(self, user: str, packet: Packet, session: Session) -> Decision:
         """See `semantics.evaluate`."""
@@ -34,28 +41,37 @@ class Evaluator:
 
     def bucket(self, user: str, remote: Address, *, inbound: bool) -> tuple[Prefix | None, tuple[Rule, ...]]:
         """The prefix and the rules that decide about `remote`; None and no rules if there are none."""
-        key = (self._classes.index(user), inbound)
-        kept = self._buckets.get(key)
-        if kept is None:
-            kept = self._buckets[key] = _Buckets(self._classes.classes[key[0]], inbound)
-        return kept.containing(remote)
-
-
-class _Buckets:
-    """The buckets of a user class in one direction: by prefix length, then by the leading bits."""
-
-    def __init__(self, users: UserClass, inbound: bool) -> None:
-        found: dict[int, dict[int, dict[int, tuple[Prefix, tuple[Rule, ...]]]]] = {4: {}, 6: {}}
-        for prefix, rules in buckets(users.rules(inbound=inbound)).items():
-            leading = int(prefix.network_address) >> (prefix.max_prefixlen - prefix.prefixlen)
-            found[prefix.version].setdefault(prefix.prefixlen, {})[leading] = (prefix, rules)
-        self._longest_first = {
-            version: sorted(lengths.items(), reverse=True) for version, lengths in found.items()
-        }
-
-    def containing(self, remote: Address) -> tuple[Prefix | None, tuple[Rule, ...]]:
-        for length, by_leading in self._longest_first[remote.version]:
-            bucket = by_leading.get(int(remote) >> (remote.max_prefixlen - length))
-            if bucket is not None:
-                return bucket
+        subjects = (EVERYONE, *self._groups.get(user, ()), user)
+        for prefix, rules in self._prefixes[inbound].containing(remote):
+            found = [rule for subject in subjects for rule in rules.get(subject, ())]
+            if found:
+                return prefix, tuple(sorted(found, key=lambda rule: rule.id))
         return None, ()
+
+
+class _Prefixes:
+    """The rules of one direction: by version and prefix length, then by the leading bits."""
+
+    def __init__(self) -> None:
+        self._known: dict[Prefix, dict[str, list[Rule]]] = {}
+        self._by_length: dict[int, dict[int, dict[int, _Found]]] = {4: {}, 6: {}}
+        self._lengths: dict[int, list[int]] = {4: [], 6: []}
+
+    def add(self, rule: Rule) -> None:
+        """Arrange a rule too."""
+        for prefix in dict.fromkeys(rule.destinations):
+            rules = self._known.get(prefix)
+            if rules is None:
+                rules = self._known[prefix] = {}
+                leading = int(prefix.network_address) >> (prefix.max_prefixlen - prefix.prefixlen)
+                by_length = self._by_length[prefix.version]
+                by_length.setdefault(prefix.prefixlen, {})[leading] = (prefix, rules)
+                self._lengths[prefix.version] = sorted(by_length, reverse=True)
+            rules.setdefault(rule.subject, []).append(rule)
+
+    def containing(self, remote: Address) -> list[_Found]:
+        """The prefixes that contain an address, longest first."""
+        number, bits = int(remote), remote.max_prefixlen
+        by_length = self._by_length[remote.version]
+        found = (by_length[length].get(number >> (bits - length)) for length in self._lengths[remote.version])
+        return [one for one in found if one is not None]

@@ -1,0 +1,239 @@
+"""One direction of a policy, arranged for questions about all of its packets at once.
+
+Users come as policy classes, addresses as prefixes in a tree, services as masks. Every question about a
+packet is one about a *case*: a policy class, a prefix that is the longest around the packet's address of
+those that the class has rules for, and a service class. These are finitely many, so an answer for each of
+them is an answer for every packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address
+
+from wardgate.compiler.language.model import Action, Address, Policy, Prefix, Rule
+from wardgate.compiler.lint.masks import Mask, ServiceMasks
+from wardgate.compiler.lowering.classes import PolicyClasses
+from wardgate.compiler.lowering.destinations import destinations
+
+RANKS = {Action.DENY: 0, Action.MFA: 1, Action.ALLOW: 2}
+"""Actions in the order in which they win; what a bucket says is a mask for each."""
+
+Masks = tuple[Mask, Mask, Mask]
+"""By rank."""
+
+NOTHING: Masks = (0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """The subjects with rules for a prefix that meet in some policy classes, and those classes, both
+    ascending. Their rules for the prefix are these classes' bucket. `bits`: the subjects, as bits."""
+
+    bits: int
+    subjects: tuple[int, ...]
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A prefix that rules are about. The nodes inside it are those from its own number up to `end`.
+
+    `parent`: the node around it, -1: none. `children`: the nodes directly inside. `spare`: an address in
+    it that is in none of them, None where they leave none. `rules`: its rules by subject; `bits`: these
+    subjects, as bits.
+    """
+
+    prefix: Prefix
+    parent: int
+    end: int
+    children: tuple[int, ...]
+    spare: int | None
+    rules: dict[int, tuple[Rule, ...]]
+    bits: int
+
+
+class Side:
+    """The rules of one direction. Subjects and policy classes go by number; `subjects[i]` has the name."""
+
+    def __init__(self, policy: Policy, classes: PolicyClasses, masks: ServiceMasks, *, inbound: bool) -> None:
+        self.inbound = inbound
+        self.rules = tuple(rule for rule in policy.rules if rule.inbound is inbound)
+        self._masks = masks
+        self.subjects = tuple(dict.fromkeys(rule.subject for rule in policy.rules))
+        self.number_of = {name: number for number, name in enumerate(self.subjects)}
+        self.classes = tuple(
+            frozenset(self.number_of[name] for name in found.subjects) for found in classes.classes
+        )
+        """The subjects of each policy class."""
+        self.bits = tuple(sum(1 << number for number in subjects) for subjects in self.classes)
+        """The same, as bits."""
+        having: list[list[int]] = [[] for _ in self.subjects]
+        for number, subjects in enumerate(self.classes):
+            for subject in subjects:
+                having[subject].append(number)
+        self.having = tuple(tuple(numbers) for numbers in having)
+        """The policy classes of each subject."""
+        self.nodes, self.places = _tree(self.rules, self.number_of)
+        self._meetings: dict[int, tuple[Meeting, ...]] = {}
+        self._own: dict[tuple[int, int], Masks] = {}
+        self._said: dict[tuple[int, int], Masks] = {}
+        self._mask_of: dict[int, Mask] = {}
+        self.rank_of = {rule.id: RANKS[rule.action] for rule in self.rules}
+
+    @cached_property
+    def nodes_of(self) -> dict[int, tuple[int, ...]]:
+        """The nodes of each rule, by its id."""
+        return {
+            rule.id: tuple(self.places[prefix] for prefix in dict.fromkeys(rule.destinations))
+            for rule in self.rules
+        }
+
+    def mask(self, rule: Rule, node: int) -> Mask:
+        """The services that `rule` covers, towards addresses of a node's IP version."""
+        version = self.nodes[node].prefix.version
+        key = rule.id << 1 | (version == 6)
+        mask = self._mask_of.get(key)
+        if mask is None:
+            mask = self._mask_of[key] = self._masks.of(rule.services, version)
+        return mask
+
+    def service(self, mask: Mask, node: int) -> tuple[int, int | None]:
+        """Protocol and port of a packet in `mask`."""
+        return self._masks.one_of(mask, self.nodes[node].prefix.version)
+
+    def meetings(self, node: int) -> tuple[Meeting, ...]:
+        """Who meets at a node: every policy class with rules for its prefix is in one of these. Those of
+        few subjects come first."""
+        found = self._meetings.get(node)
+        if found is None:
+            found = self._meetings[node] = self._meet(self.nodes[node])
+        return found
+
+    def _meet(self, node: Node) -> tuple[Meeting, ...]:
+        if len(node.rules) == 1:
+            (subject,) = node.rules
+            classes = self.having[subject]
+            return (Meeting(node.bits, (subject,), classes),) if classes else ()
+        grouped: dict[int, list[int]] = {}
+        for number in sorted({number for subject in node.rules for number in self.having[subject]}):
+            grouped.setdefault(self.bits[number] & node.bits, []).append(number)
+        found = [Meeting(bits, numbers_of(bits), tuple(classes)) for bits, classes in grouped.items()]
+        return tuple(sorted(found, key=lambda meeting: (len(meeting.subjects), meeting.subjects)))
+
+    def own(self, node: int, subject: int) -> Masks:
+        """What the rules of a subject for a node's prefix cover, by rank."""
+        key = (node, subject)
+        found = self._own.get(key)
+        if found is None:
+            masks = [0, 0, 0]
+            for rule in self.nodes[node].rules[subject]:
+                masks[self.rank_of[rule.id]] |= self.mask(rule, node)
+            found = self._own[key] = (masks[0], masks[1], masks[2])
+        return found
+
+    def said(self, node: int, bits: int) -> Masks:
+        """What a bucket says of each service: the rules for a node's prefix of the subjects `bits`, of
+        which the stronger ones win."""
+        key = (node, bits)
+        found = self._said.get(key)
+        if found is None:
+            deny = mfa = allow = 0
+            for subject in numbers_of(bits):
+                own = self.own(node, subject)
+                deny |= own[0]
+                mfa |= own[1]
+                allow |= own[2]
+            found = self._said[key] = (deny, mfa & ~deny, allow & ~(deny | mfa))
+        return found
+
+    def present(self, node: int, number: int) -> int:
+        """The subjects of a policy class that have rules for a node's prefix, as bits."""
+        return self.bits[number] & self.nodes[node].bits
+
+    def around(self, node: int) -> Iterator[int]:
+        """The nodes around a node, innermost first."""
+        at = self.nodes[node].parent
+        while at >= 0:
+            yield at
+            at = self.nodes[at].parent
+
+    def has(self, number: int) -> Callable[[int], bool]:
+        """Whether a policy class has a bucket at a node."""
+        bits, nodes = self.bits[number], self.nodes
+        return lambda node: bits & nodes[node].bits != 0
+
+    def decided_at(self, node: int, has: Callable[[int], bool]) -> Address | None:
+        """An address for which a node is the innermost of those that `has` says are there; None where the
+        ones inside it leave none."""
+        found = self._open(node, has)
+        if found is None:
+            return None
+        return IPv4Address(found) if self.nodes[node].prefix.version == 4 else IPv6Address(found)
+
+    def _open(self, node: int, has: Callable[[int], bool]) -> int | None:
+        waiting = [node]
+        while waiting:
+            at = self.nodes[waiting.pop()]
+            if at.spare is not None:
+                return at.spare
+            waiting += (child for child in reversed(at.children) if not has(child))
+        return None
+
+
+def _tree(rules: tuple[Rule, ...], number_of: dict[str, int]) -> tuple[tuple[Node, ...], dict[Prefix, int]]:
+    """The nodes, in address order, a prefix before those inside it; and the number of each prefix."""
+    met: dict[Prefix, dict[int, list[Rule]]] = {}
+    for rule in rules:
+        subject = number_of[rule.subject]
+        for prefix in dict.fromkeys(rule.destinations):
+            met.setdefault(prefix, {}).setdefault(subject, []).append(rule)
+    space, _ = destinations(tuple(met))
+    children: list[list[int]] = [[] for _ in space.prefixes]
+    ends = list(range(1, len(children) + 1))
+    for number in range(len(children) - 1, -1, -1):
+        parent = space.parents[number] - 1
+        if parent >= 0:
+            children[parent].append(number)
+            ends[parent] = max(ends[parent], ends[number])
+    spans = [_span(prefix) for prefix in space.prefixes]
+    nodes = []
+    for number, prefix in enumerate(space.prefixes):
+        inside = tuple(reversed(children[number]))
+        spare = _spare(spans[number], [spans[child] for child in inside])
+        by_subject = {subject: tuple(found) for subject, found in met[prefix].items()}
+        bits = sum(1 << subject for subject in by_subject)
+        nodes.append(Node(prefix, space.parents[number] - 1, ends[number], inside, spare, by_subject, bits))
+    return tuple(nodes), {prefix: number for number, prefix in enumerate(space.prefixes)}
+
+
+def numbers_of(bits: int) -> tuple[int, ...]:
+    """The numbers of the bits that are set, ascending."""
+    found = []
+    while bits:
+        low = bits & -bits
+        found.append(low.bit_length() - 1)
+        bits ^= low
+    return tuple(found)
+
+
+def _span(prefix: Prefix) -> tuple[int, int]:
+    first = int(prefix.network_address)
+    return first, first + (1 << prefix.max_prefixlen - prefix.prefixlen) - 1
+
+
+def _spare(span: tuple[int, int], taken: list[tuple[int, int]]) -> int | None:
+    """An address of `span` outside of those taken, which are in order; not its first where another is as
+    good, since that is often no host's."""
+    at, last = span
+    for first, end in taken:
+        if at < first:
+            break
+        at = end + 1
+    else:
+        first = last + 1
+    if at >= first:
+        return None
+    return at + 1 if at == span[0] and at + 1 < first else at
