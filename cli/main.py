@@ -23,6 +23,7 @@ _COMMANDS = {
     "compile": ("compile", "Compile a policy into one ELF artefact."),
     "check": ("check", "Check a policy: its language, tests and assertions."),
     "explain": ("explain", "Ask what the policy says about a packet, and why."),
+    "inspect": ("inspect", "Look into an artefact: programs, maps, tables."),
     "run": ("run", "Load an artefact, enforce it on a device, show drops."),
     "status": ("status", "Show the gate: artefact, hooks, sessions, drops."),
     "session": ("session", "Grant, revoke and list sessions."),

@@ -10,9 +10,11 @@ from __future__ import annotations
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from html import escape
 from shutil import which
-from typing import Final
+from tempfile import TemporaryFile
+from typing import Final, Self
 
 from wardgate.compiler.inspect.blocks import calls_function
 from wardgate.compiler.inspect.errors import InspectionError
@@ -27,6 +29,10 @@ from wardgate.compiler.inspect.model import (
 from wardgate.compiler.vm import isa
 
 ENGINE: Final = "dot"
+REMEDY: Final = "install Graphviz (Debian: apt install graphviz)"
+
+_HEAD: Final = "<?xml "
+"""What each graph's SVG begins with."""
 
 _CROWDED: Final = 5
 """Edges to one block from which on they end in stubs."""
@@ -52,22 +58,52 @@ def has_engine() -> bool:
 
 def layout(dot: str) -> str:
     """SVG of a graph in DOT. InspectionError where there is no `dot`, or it fails."""
-    program = which(ENGINE)
-    if program is None:
-        raise InspectionError(
-            "the control flow",
-            "Graphviz's dot is not installed",
-            "install Graphviz (Debian: apt install graphviz)",
-        )
-    done = subprocess.run(  # noqa: S603 - what it reads is ours
-        [program, "-Tsvg"], input=dot.encode(), capture_output=True, check=False
-    )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise InspectionError(
-            "the control flow", f"dot says: {said[0] if said else done.returncode}", "try another dot"
-        )
-    return done.stdout.decode()
+    with Layout([dot]) as running:
+        return running.results()[0]
+
+
+class Layout:
+    """Graphs that are being laid out, by a process of its own, while this one does something else.
+
+    The constructor raises InspectionError where there is no `dot`.
+    """
+
+    def __init__(self, graphs: Sequence[str]) -> None:
+        program = which(ENGINE)
+        if program is None:
+            raise InspectionError("the control flow", "Graphviz's dot is not installed", REMEDY)
+        self._count = len(graphs)
+        with ExitStack() as files:
+            # Files, since a pipe would have to be read while it is written to.
+            self._output, self._errors = (files.enter_context(TemporaryFile()) for _ in range(2))
+            with TemporaryFile() as given:
+                given.write("".join(graphs).encode())
+                given.seek(0)
+                self._process = subprocess.Popen(  # noqa: S603 - what it reads is ours
+                    [program, "-Tsvg"], stdin=given, stdout=self._output, stderr=self._errors
+                )
+            self._files = files.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._files.close()
+
+    def results(self) -> list[str]:
+        """SVG of each graph, when all are done. InspectionError where `dot` failed."""
+        status = self._process.wait()
+        self._output.seek(0)
+        self._errors.seek(0)
+        found = [_HEAD + part for part in self._output.read().decode().split(_HEAD)[1:]]
+        if status or len(found) != self._count:
+            said = self._errors.read().decode(errors="replace").strip().splitlines()
+            complaint = f"dot says: {said[0] if said else status}"
+            raise InspectionError("the control flow", complaint, "try another version of Graphviz")
+        return found
 
 
 def _dot(functions: Sequence[Function]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network, summarize_address_ra
 from typing import Final
 
 import numpy as np
-from wardgate.compiler.explain.services import ServiceClasses, Span, group, spans
+from wardgate.compiler.explain.services import ServiceClasses, Span, group, representative, spans
 from wardgate.compiler.inspect.errors import InspectionError
 from wardgate.compiler.language.model import ICMP, ICMPV6, PORT_PROTOCOLS, Address, Prefix
 from wardgate.compiler.validation.encoded import (
@@ -24,12 +24,12 @@ from wardgate.compiler.validation.encoded import (
     read_encoded,
 )
 from wardgate.compiler.validation.judging import Judgements
-from wardgate.compiler.validation.matrix import rows_of
+from wardgate.compiler.validation.matrix import Rows, rows_of
 from wardgate.compiler.validation.routes4 import has_routes4, runs4
 from wardgate.compiler.validation.routes6 import has_routes6, runs6
 from wardgate.compiler.validation.services import decode_services
 from wardgate.runtime.layout.codes import Verdict
-from wardgate.runtime.layout.manifest import Bucket, RuleSource, Table
+from wardgate.runtime.layout.manifest import Bucket, Manifest, RuleSource, Table
 
 STRUCTURES: Final = {
     "services": ("protocols", "ports"),
@@ -66,8 +66,10 @@ class RouteEntry:
 
 @dataclass(frozen=True, slots=True)
 class ReachEntry:
-    """A policy class's users, and the bucket that decides for them about a destination class, which is that of
-    a prefix; the bucket's own prefix may be one around it."""
+    """A policy class's users, and the bucket that decides for them about a destination class.
+
+    `prefix` is that of the class; the bucket's own may be one around it.
+    """
 
     policy_class: int
     users: tuple[str, ...]
@@ -107,12 +109,17 @@ class RawRun:
     value: int
 
 
+_Interval = tuple[int, int, int, Prefix | None]
+
 Entry = ServiceEntry | RouteEntry | ReachEntry | JudgeEntry
 
 
-def read_tables(artefact: bytes) -> Tables:
-    """The tables of an artefact; ValidationError (compiler.validation) where they are not as it says."""
-    return Tables(read_encoded(read_artefact(artefact)))
+def read_tables(artefact: bytes, manifest: Manifest | None = None) -> Tables:
+    """The tables of an artefact; ValidationError (compiler.validation) where they are not as it says.
+
+    `manifest`: the artefact's, where it is at hand.
+    """
+    return Tables(read_encoded(read_artefact(artefact), manifest))
 
 
 class Tables:
@@ -168,7 +175,7 @@ class Tables:
 
     def raw(self, table: str) -> Iterator[RawRun]:
         """The entries of a table as numbers, equal neighbours together."""
-        yield from _runs(self._encoded.table(table))
+        yield from _raw_runs(self._encoded.table(table))
 
     @cached_property
     def _spans(self) -> Sequence[Span]:
@@ -196,11 +203,16 @@ class Tables:
 
     def routes(self, version: int) -> Iterator[RouteEntry]:
         """All addresses of an IP version, in order."""
-        for first, last, number, prefix in self._intervals(version):
+        for first, last, number, prefix in self._intervals[version]:
             shown = str(_address(version, first)), str(_address(version, last))
             yield RouteEntry(*shown, number, str(prefix) if prefix else None)
 
-    def _intervals(self, version: int) -> Iterator[tuple[int, int, int, Prefix | None]]:
+    @cached_property
+    def _intervals(self) -> Mapping[int, Sequence[_Interval]]:
+        """All addresses by IP version: first, last, destination class, the longest prefix of a bucket."""
+        return {version: tuple(self._runs(version)) for version in (4, 6)}
+
+    def _runs(self, version: int) -> Iterator[_Interval]:
         encoded = self._encoded
         if not (has_routes4(encoded) if version == 4 else has_routes6(encoded)):
             return
@@ -224,7 +236,7 @@ class Tables:
         """What destination classes are called: by their prefix, or by addresses if several have the same."""
         ranges: dict[int, list[tuple[int, int, int, Prefix | None]]] = {}
         for version in (4, 6):
-            for first, last, number, prefix in self._intervals(version):
+            for first, last, number, prefix in self._intervals[version]:
                 ranges.setdefault(number, []).append((version, first, last, prefix))
         names: dict[int, str] = {}
         owners: dict[str, int] = {}
@@ -240,7 +252,7 @@ class Tables:
         """The bucket of each policy class for each destination class, where there is one."""
         encoded, manifest = self._encoded, self._manifest
         destinations = self._destinations
-        rows = rows_of(encoded, "reach", destinations)
+        rows = self._reach
         users: dict[int, list[str]] = {}
         for user, number in manifest.subjects.items():
             users.setdefault(number, []).append(user)
@@ -255,6 +267,38 @@ class Tables:
                         bucket = self._bucket(int(row[column]))
                         name = destinations[column]
                         yield ReachEntry(number, mine, inbound, column, name, bucket.id, bucket.prefix)
+
+    def ways_to(self, bucket: Bucket) -> Iterator[tuple[int, str]]:
+        """Who has a bucket, and for which addresses: a policy class, and an address that it decides about."""
+        encoded, addresses = self._encoded, self._addresses
+        rows = self._reach
+        row_of = encoded.parameter("inbound_row") if bucket.inbound else 0
+        for number in range(1, self._manifest.classes):
+            row = integers(rows.row(number + row_of), rows.element)
+            for column in np.flatnonzero(row == bucket.id).tolist():
+                if column in addresses:
+                    yield number, str(_address(*addresses[column]))
+
+    @cached_property
+    def _addresses(self) -> Mapping[int, tuple[int, int]]:
+        """An address of each destination class: IP version and number."""
+        # The last run's: address 0 is nobody's.
+        return {
+            number: (version, first) for version in (4, 6) for first, _, number, _ in self._intervals[version]
+        }
+
+    @cached_property
+    def _reach(self) -> Rows:
+        return rows_of(self._encoded, "reach", self._addresses)
+
+    def services_of(self, bucket: Bucket, rule: int) -> Iterator[str]:
+        """Services, as a query takes them, about which a bucket decides by a rule: one of each class."""
+        decision = self._judgements.decisions(bucket.id)
+        met = set()
+        for span in self._spans:
+            if span.number not in met and decision(span.number) >> _VERDICT_BITS == rule:
+                met.add(span.number)
+                yield representative(span)
 
     @cached_property
     def _judgements(self) -> Judgements:
@@ -314,7 +358,7 @@ def structure_of(table: str) -> str | None:
     return None
 
 
-def _runs(table: EncodedTable) -> Iterator[RawRun]:
+def _raw_runs(table: EncodedTable) -> Iterator[RawRun]:
     values = table.values
     begins = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()
     for first, end in zip(begins, [*begins[1:], len(values)], strict=True):

@@ -19,7 +19,8 @@ from wardgate.compiler.vm.isa import Instruction
 IMMEDIATES = (0, 1, -1, 255, -(1 << 31), (1 << 31) - 1)
 OFFSETS = (0, 5, -5, 32_767, -32_768)
 ARITHMETIC = (
-    isa.ADD, isa.SUB, isa.MUL, isa.DIV, isa.OR, isa.AND, isa.LSH, isa.RSH, isa.MOD, isa.XOR, isa.MOV, isa.ARSH,
+    isa.ADD, isa.SUB, isa.MUL, isa.DIV, isa.OR, isa.AND, isa.LSH, isa.RSH, isa.MOD, isa.XOR, isa.MOV,
+    isa.ARSH,
 )  # fmt: skip
 COMPARISONS = (
     isa.JEQ, isa.JGT, isa.JGE, isa.JSET, isa.JNE, isa.JSGT, isa.JSGE, isa.JLT, isa.JLE, isa.JSLT, isa.JSLE,
