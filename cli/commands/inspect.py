@@ -10,6 +10,7 @@ import click
 from wardgate.cli import options, outfile
 from wardgate.cli.console import Console
 from wardgate.cli.failures import USAGE, CommandError
+from wardgate.cli.running import Running
 
 if TYPE_CHECKING:
     from wardgate.compiler.inspect import Inspection, Tables
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
     "--function", "functions", metavar="NAME", multiple=True,
     help="Only this program or function, for --listing and --cfg.",
 )  # fmt: skip
+@click.option(
+    "--live", is_flag=True,
+    help="What the kernel says of it: machine code, the verifier's work, runs, hits of rules. Needs root.",
+)  # fmt: skip
+@click.option(
+    "--seconds", type=click.FloatRange(0, 3600), default=1.0, show_default=True,
+    help="How long --live counts runs; 0: not at all.",
+)  # fmt: skip
+@options.gate_name
 @options.common
 @options.pass_console
 def inspect_command(
@@ -47,26 +57,34 @@ def inspect_command(
     cfg: Path | None,
     html: Path | None,
     functions: tuple[str, ...],
+    live: bool,
+    seconds: float,
+    name: str | None,
 ) -> None:
     """Look into an artefact: what it is, its programs, its maps and tables.
 
-    Everything comes from the artefact alone; nothing is loaded, and no root is needed.
+    Everything comes from the artefact alone, unless --live asks the kernel about the gate that runs it;
+    nothing is loaded, and no root is needed.
     """
     from wardgate.compiler.inspect import inspect_artefact
 
     inspection = inspect_artefact(artefact.read_bytes())
     chosen = _functions(inspection, functions)
     decoded = _tables(inspection, tables)
+    running = Running.of(inspection, name, seconds) if live else None
     if cfg:
         _write_graph(inspection, chosen, cfg)
     if html:
         _write_page(inspection, artefact.name, html)
     if console.json:
-        console.document(_document(inspection, chosen, artefact, listing, maps, decoded, tables, cfg, html))
+        document = _document(inspection, chosen, artefact, listing, maps, decoded, tables, cfg, html)
+        console.document({**document, "live": running.document() if running else None})
         return
-    silent = bool(cfg or html)
+    silent = bool(cfg or html or live)
     for line in _text(inspection, chosen, artefact, listing, maps, decoded, tables, silent=silent):
         console.text(line)
+    if running:
+        console.text(running.text())
     for path in filter(None, (cfg, html)):
         console.note(f"{path}: written")
 
