@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from wardgate.cli.failures import USAGE, CommandError
 
 if TYPE_CHECKING:
-    from wardgate.cli.services import ServiceClasses
     from wardgate.compiler.explain.engines import Engine
     from wardgate.compiler.explain.query import Query
+    from wardgate.compiler.explain.services import ServiceClasses
     from wardgate.compiler.language import Resolver
     from wardgate.compiler.language.model import Policy
 
@@ -37,7 +37,7 @@ class Source:
 
     def classes(self, query: Query) -> ServiceClasses:
         """The services that can fare differently where `query` asks about any."""
-        from wardgate.cli import services
+        from wardgate.compiler.explain import services
 
         if self.policy:
             from wardgate.compiler.semantics.evaluator import Evaluator
@@ -93,7 +93,7 @@ def opened(source: Source, name: str, resolver: Resolver | None) -> Iterator[Eng
 
 def _classes_of(artefact: bytes) -> ServiceClasses:
     from elftools.elf.elffile import ELFFile
-    from wardgate.cli import services
+    from wardgate.compiler.explain import services
     from wardgate.runtime.layout.manifest import Manifest
     from wardgate.runtime.layout.maps import MANIFEST_SECTION
 

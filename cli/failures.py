@@ -121,10 +121,12 @@ def _of_compiler(error: Exception) -> Failure | None:
     backend = sys.modules.get("wardgate.compiler.backend.errors")
     artefact = sys.modules.get("wardgate.compiler.artefact.errors")
     validation = sys.modules.get("wardgate.compiler.validation.errors")
+    inspection = sys.modules.get("wardgate.compiler.inspect.errors")
     if (
         (backend and isinstance(error, backend.BackendError))
         or (artefact and isinstance(error, artefact.ArtefactError))
         or (validation and isinstance(error, validation.ValidationError))
+        or (inspection and isinstance(error, inspection.InspectionError))
     ):
         gap = "" if error.cause.startswith("\n") else " "
         return _plain(

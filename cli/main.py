@@ -26,6 +26,7 @@ _COMMANDS = {
     "explain": ("explain", "Ask what the policy says about a packet, and why."),
     "diff": ("diff", "Say whose access differs between two policies."),
     "prove": ("prove", "Prove an assertion about a policy, or show a packet."),
+    "inspect": ("inspect", "Look into an artefact: programs, maps, tables."),
     "run": ("run", "Load an artefact, enforce it on a device, show drops."),
     "status": ("status", "Show the gate: artefact, hooks, sessions, drops."),
     "session": ("session", "Grant, revoke and list sessions."),

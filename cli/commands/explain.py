@@ -111,7 +111,7 @@ def _answer_batch(engine: Engine, batch: TextIO) -> None:
 
 def _answers(source: Source, engine: Engine, asked: Query) -> Iterator[tuple[list[str], Answer]]:
     """An answer for each group of services that fare alike, with the group in words."""
-    from wardgate.cli import services
+    from wardgate.compiler.explain import services
     from wardgate.compiler.explain.query import Query
     from wardgate.compiler.language import QueryError
     from wardgate.compiler.language.model import ICMP, ICMPV6

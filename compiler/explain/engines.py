@@ -20,7 +20,7 @@ from wardgate.compiler.semantics.evaluator import Evaluator
 from wardgate.compiler.semantics.reference import Session
 from wardgate.compiler.vm.clock import SetClock
 from wardgate.compiler.vm.image import Image
-from wardgate.compiler.vm.machine import Machine
+from wardgate.compiler.vm.machine import Machine, Result
 from wardgate.compiler.vm.maps import ArrayTable, HashTable
 from wardgate.runtime.layout import maps
 from wardgate.runtime.layout.codes import LinkHeader, Reason
@@ -63,18 +63,35 @@ class ReferenceEngine:
 
 class VmEngine:
     """Runs an artefact in the BPF interpreter. The constructor raises ImageError (compiler.vm) or
-    ManifestError (runtime.layout) where `artefact` is not one."""
+    ManifestError (runtime.layout) where `artefact` is not one.
 
-    def __init__(self, artefact: bytes, *, observe: bool = False) -> None:
+    `manifest`: the artefact's, where it is at hand. With `silent`, programs do not tell of what they let
+    pass, as on a gate that nobody watches: then there are no answers, only runs.
+    """
+
+    def __init__(
+        self,
+        artefact: bytes,
+        *,
+        observe: bool = False,
+        manifest: Manifest | None = None,
+        silent: bool = False,
+    ) -> None:
         image = Image.from_elf(artefact)
         if image.manifest is None:
             raise EngineError("the object has no manifest, so it is no artefact; compile the policy again")
-        self.manifest = Manifest.from_json(image.manifest)
-        config = {"trace": 1, "link_header": int(LinkHeader.NONE)}
-        self.machine = Machine(image, clock=SetClock(_NOW), config=config, observe=observe)
+        self.manifest = manifest or Manifest.from_json(image.manifest)
+        config = {"trace": int(not silent), "link_header": int(LinkHeader.NONE)}
+        sizes = {use.name: use.entries for use in self.manifest.maps}
+        self.machine = Machine(image, clock=SetClock(_NOW), config=config, sizes=sizes, observe=observe)
 
     def answer(self, query: Query) -> Answer:
-        """Put one device of the query's user into the maps, run its packet, read the event."""
+        """What becomes of the query's packet, as the program's event tells."""
+        result = self.run(query)
+        return read_answer(self.manifest, query, result.return_value, result.events)
+
+    def run(self, query: Query) -> Result:
+        """Put one device of the query's user into the maps, and run its packet."""
         question = probe(self.manifest, query, _NOW)
         for layout in _LEFT:
             table = self._table(layout)
@@ -84,8 +101,7 @@ class VmEngine:
             table = self._table(entry.layout)
             if table is not None and (code := table.update(entry.key, entry.value)):
                 raise EngineError(f"the map {entry.layout.name} does not take a device (error {-code})")
-        result = self.machine.run(question.program, question.packet)
-        return read_answer(self.manifest, query, result.return_value, result.events)
+        return self.machine.run(question.program, question.packet)
 
     def _table(self, layout: MapLayout) -> ArrayTable | HashTable | None:
         table = self.machine.maps.get(layout.name)

@@ -74,10 +74,13 @@ def read_artefact(artefact: bytes) -> Mapping[str, bytes]:
         raise _unreadable(error) from error
 
 
-def read_encoded(sections: Mapping[str, bytes]) -> Encoded:
-    """The tables in an artefact's sections; ValidationError where they are not as its manifest says."""
+def read_encoded(sections: Mapping[str, bytes], manifest: Manifest | None = None) -> Encoded:
+    """The tables in an artefact's sections; ValidationError where they are not as its manifest says.
+
+    `manifest`: what its section holds, where that has been read.
+    """
     try:
-        manifest = Manifest.from_json(sections.get(MANIFEST_SECTION, b""))
+        manifest = manifest or Manifest.from_json(sections.get(MANIFEST_SECTION, b""))
     except ManifestError as error:
         raise _unreadable(error) from error
     tables: dict[str, EncodedTable] = {}

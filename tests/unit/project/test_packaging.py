@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("bpf_templates", "cli", "compiler", "gateway", "runtime")
-CONTENT = (".py", ".c", ".h", ".typed")
+CONTENT = (".py", ".c", ".h", ".css", ".html", ".js", ".typed")
 
 
 def is_content(path: Path) -> bool:

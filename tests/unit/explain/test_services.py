@@ -1,7 +1,7 @@
 """Which services fare alike, in words."""
 
 import pytest
-from wardgate.cli import services
+from wardgate.compiler.explain import services
 from wardgate.compiler.language import parse_policy_text
 from wardgate.compiler.language.model import ICMP, ICMPV6, MAX_PORT, PORT_PROTOCOLS
 from wardgate.compiler.lowering.lowered import lower
