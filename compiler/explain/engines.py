@@ -6,6 +6,7 @@ needs the runtime and so is not part of the compiler (cli.kernel_engine).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from wardgate.compiler.explain.answer import Answer, RuleReference
@@ -22,6 +23,7 @@ from wardgate.compiler.vm.clock import SetClock
 from wardgate.compiler.vm.image import Image
 from wardgate.compiler.vm.machine import Machine
 from wardgate.compiler.vm.maps import ArrayTable, HashTable
+from wardgate.compiler.vm.observe import Observer
 from wardgate.runtime.layout import maps
 from wardgate.runtime.layout.codes import LinkHeader, Reason
 from wardgate.runtime.layout.manifest import Manifest
@@ -63,15 +65,29 @@ class ReferenceEngine:
 
 class VmEngine:
     """Runs an artefact in the BPF interpreter. The constructor raises ImageError (compiler.vm) or
-    ManifestError (runtime.layout) where `artefact` is not one."""
+    ManifestError (runtime.layout) where `artefact` is not one.
 
-    def __init__(self, artefact: bytes, *, observe: bool = False) -> None:
+    `observe` as Machine has it; `observer` makes the machine's observer, which is then the attribute of
+    this name. `asked` is the program that gave the last answer.
+    """
+
+    def __init__(
+        self,
+        artefact: bytes,
+        *,
+        observe: bool = False,
+        observer: Callable[[Manifest], Observer] | None = None,
+    ) -> None:
         image = Image.from_elf(artefact)
         if image.manifest is None:
             raise EngineError("the object has no manifest, so it is no artefact; compile the policy again")
         self.manifest = Manifest.from_json(image.manifest)
         config = {"trace": 1, "link_header": int(LinkHeader.NONE)}
-        self.machine = Machine(image, clock=SetClock(_NOW), config=config, observe=observe)
+        self.observer = observer(self.manifest) if observer else None
+        self.machine = Machine(
+            image, clock=SetClock(_NOW), config=config, observe=observe, observer=self.observer
+        )
+        self.asked = ""
 
     def answer(self, query: Query) -> Answer:
         """Put one device of the query's user into the maps, run its packet, read the event."""
@@ -84,6 +100,7 @@ class VmEngine:
             table = self._table(entry.layout)
             if table is not None and (code := table.update(entry.key, entry.value)):
                 raise EngineError(f"the map {entry.layout.name} does not take a device (error {-code})")
+        self.asked = question.program
         result = self.machine.run(question.program, question.packet)
         return read_answer(self.manifest, query, result.return_value, result.events)
 
