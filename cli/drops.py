@@ -49,6 +49,11 @@ def document(event: DropEvent) -> dict[str, Any]:
 
 
 def _service(event: DropEvent) -> str:
-    if event.protocol in _WITH_PORTS:
-        return f"{event.destination_port}/{_WITH_PORTS[event.protocol]}"
-    return "icmp" if event.protocol in _ICMP else f"proto/{event.protocol}"
+    return service_word(event.protocol, event.destination_port)
+
+
+def service_word(protocol: int, port: int) -> str:
+    """A service as a policy has it: `22/tcp`, `icmp`, `proto/47`."""
+    if protocol in _WITH_PORTS:
+        return f"{port}/{_WITH_PORTS[protocol]}"
+    return "icmp" if protocol in _ICMP else f"proto/{protocol}"

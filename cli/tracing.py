@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from wardgate.cli import columns
+from wardgate.cli.engines import artefact_of
 
 if TYPE_CHECKING:
     from wardgate.cli.engines import Source
@@ -50,12 +51,7 @@ def make(source: Source, query: Query, resolver: Resolver | None) -> Trace:
     """The trace of `query`; a policy is compiled for it. The kernel is asked where it lets itself be."""
     from wardgate.compiler.explain.trace import trace
 
-    artefact = source.artefact
-    if artefact is None:
-        from wardgate.compiler import compile_policy
-
-        artefact = compile_policy(source.path, resolver=resolver).data
-    code = artefact
+    code = artefact_of(source, resolver)
     return trace(
         query, code, source.policy, lambda engine: code_lines(code, engine), {"kernel": _kernel(code)}
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
-from wardgate.cli import answers, options
+from wardgate.cli import answers, options, packets
 from wardgate.cli.console import Console, dumps
-from wardgate.cli.engines import ENGINES, Source, opened, read_source
+from wardgate.cli.engines import ENGINES, Source, opened, read_source, tunnel_of
 from wardgate.cli.failures import SYSTEM_REFUSED, USAGE, CommandError
 from wardgate.cli.resolving import resolve_option
 
@@ -34,6 +34,18 @@ if TYPE_CHECKING:
     "--engine", type=click.Choice(ENGINES),
     help="reference: the definition; vm: the artefact in an interpreter; kernel: the loaded artefact.",
 )  # fmt: skip
+@click.option("--packet", "packet", metavar="HEX", help="Judge this packet: IP, or an Ethernet frame.")
+@click.option(
+    "--link", type=click.Choice(["ip", "ethernet"]), help="What --packet begins with, if that is not clear.",
+)  # fmt: skip
+@click.option(
+    "--pcap", metavar="FILE|-", type=click.File("rb", lazy=True),
+    help="Judge each packet of a capture, pcap or pcapng, one after the other.",
+)  # fmt: skip
+@click.option(
+    "--devices", "devices_file", metavar="FILE", type=options.FILE,
+    help="Whose the packets are, as for run; or --as for all of the tunnel.",
+)  # fmt: skip
 @click.option(
     "--trace", is_flag=True,
     help="Follow the packet: whose rules, which prefix, each rule, the program's way, every engine.",
@@ -51,14 +63,34 @@ def explain_command(
     authed: bool,
     batch: TextIO | None,
     engine: str | None,
+    packet: str | None,
+    link: str | None,
+    pcap: BinaryIO | None,
+    devices_file: Path | None,
     trace: bool,
     resolver: Resolver,
 ) -> int:
     """Say what happens to a packet, and which line of the policy decides.
 
-    One question with --as and --to (or --from), or many with --batch.
+    One question with --as and --to (or --from), many with --batch, or packets themselves with --packet and
+    --pcap.
     """
-    console.stream = batch is not None
+    console.stream = batch is not None or pcap is not None
+    if packet is not None or pcap is not None:
+        if (packet is not None and pcap is not None) or batch or to or sender or service or trace:
+            raise click.UsageError("packets say themselves where they go: give --packet or --pcap alone")
+        if (user is None) == (devices_file is None):
+            raise click.UsageError(
+                "say whose the packets are: --devices FILE, or --as USER for the whole tunnel"
+            )
+        if link and packet is None:
+            raise click.UsageError("--link is about --packet; a capture says what its packets begin with")
+        asked = read_source(source, resolver)
+        name = engine or asked.default_engine
+        _judge(console, asked, name, resolver, packet, link, pcap, user, devices_file, authed=authed)
+        return 0
+    if devices_file or link:
+        raise click.UsageError("--devices and --link are about --packet and --pcap")
     if batch and (user or to or sender or service or authed or trace):
         raise click.UsageError("--batch has the questions in its file; give no other")
     if not batch and (not user or not (to or sender)):
@@ -87,6 +119,39 @@ def explain_command(
     except ValueError as error:
         raise _bad_query(error) from None
     return 0
+
+
+def _judge(
+    console: Console,
+    asked: Source,
+    engine: str,
+    resolver: Resolver,
+    packet: str | None,
+    link: str | None,
+    pcap: BinaryIO | None,
+    user: str | None,
+    devices_file: Path | None,
+    *,
+    authed: bool,
+) -> None:
+    """Judge a packet, or those of a capture."""
+    from wardgate.compiler.explain.frames import FrameError, parse_hex
+    from wardgate.runtime.layout.codes import LinkHeader
+
+    try:
+        devices, count = packets.devices_of(user, devices_file, tunnel_of(asked))
+    except ValueError as error:
+        raise _bad_query(error) from None
+    begins = {"ip": LinkHeader.NONE, "ethernet": LinkHeader.ETHERNET}
+    try:
+        frame = parse_hex(packet, begins.get(link or "")) if packet is not None else None
+    except FrameError as error:
+        raise CommandError(f"--packet: {error}", status=USAGE) from None
+    with packets.opened_judge(asked, engine, resolver, authed=authed, devices=count) as judge:
+        if frame is not None:
+            packets.show_packet(console, judge, frame, devices)
+        elif pcap is not None:
+            packets.show_capture(console, judge, pcap, devices)
 
 
 def _answer(
