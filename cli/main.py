@@ -25,6 +25,8 @@ _COMMANDS = {
     "explain": ("explain", "Ask what the policy says about a packet, and why."),
     "run": ("run", "Load an artefact, enforce it on a device, show drops."),
     "status": ("status", "Show the gate: artefact, hooks, sessions, drops."),
+    "watch": ("watch", "Show what a gate drops, as it happens."),
+    "top": ("top", "Show what rules decide, live; and which decide nothing."),
     "session": ("session", "Grant, revoke and list sessions."),
     "swap": ("change", "Switch the gate to another artefact, in one step."),
     "rollback": ("change", "Switch the gate back to the artefact before."),
