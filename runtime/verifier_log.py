@@ -29,7 +29,8 @@ _STATISTICS: Final = re.compile(
 _STATE: Final = re.compile(
     r"^(?:\d+: )?(?:\s*frame\d+: )?(?:R\d+(?:_\w+)*=|fp-\d+)"
     r"|^(?:from \d+ to \d+|last_idx|first_idx|regs=|mark_precise|parent |propagating|caller:|callee:"
-    r"|returning from callee|to caller at|cur state:|old state:|func#\d+ @\d+|Live regs before insn)"
+    r"|returning from callee|to caller at|cur state:|old state:|func#\d+ @\d+|Live regs before insn"
+    r"|reg type unsupported for arg)"
 )
 _SET: Final = re.compile(
     r"^\([0-9a-f]{2}\) (?:[rw](?P<register>\d+) (?P<how>\S*=) (?P<value>.*)|(?P<call>call) )"
@@ -52,6 +53,8 @@ _REMEDIES: Final = (
 _DEFAULT_REMEDY: Final = (
     "this is a fault of the compiler, not of the policy: report it with the log (--verbose)"
 )
+_READ: Final = 1 << 21
+"""Characters at the end of a log that are looked at: what matters is there."""
 _LONGEST: Final = 240
 _WIDEST: Final = 110
 """Characters of an instruction with its state."""
@@ -89,7 +92,7 @@ class _Step:
 
 def read_log(log: str, lines: Sequence[SourceLine]) -> Rejection:
     """What `log` says of a program whose source lines are `lines`, sorted by index."""
-    rows = [row.rstrip() for row in log.replace("\0", "").splitlines() if row.strip()]
+    rows = [row.rstrip() for row in log[-_READ:].replace("\0", "").splitlines() if row.strip()]
     while rows and _STATISTICS.match(rows[-1]):
         rows.pop()
     complaint = _complaint(rows)
