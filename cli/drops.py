@@ -1,4 +1,4 @@
-"""How a dropped packet is shown: as a line of text and as JSON."""
+"""How an event is shown: a dropped packet, or one that passed, as a line of text and as JSON."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ _ICMP = (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6)
 
 
 def text(event: DropEvent) -> str:
-    """One line: `dropped alice 10.9.0.2 -> 10.1.2.3 22/tcp: needs login, office.yaml:12:12 "lab"`."""
+    """One line: `dropped alice 10.9.0.2 -> 10.1.2.3 22/tcp: needs login, office.yaml:12:12 "lab"`.
+
+    A packet of which nothing but that it passed is to be said has the line of its rule alone.
+    """
     who = f"{event.user} " if event.user else ""
     ends = f"{event.source} -> {event.destination} {_service(event)}" if event.source else "a packet"
     rule = event.rule
     line = f', {rule.file}:{rule.line}:{rule.column} "{rule.text}"' if rule else ""
     more = f" ({event.suppressed} more not shown)" if event.suppressed else ""
+    if event.reason.label == "pass":
+        return f"passed {who}{ends}{line.replace(', ', ': ', 1)}"
     return f"dropped {who}{ends}: {event.reason.label}{line}{more}"
 
 
 def document(event: DropEvent) -> dict[str, Any]:
-    """The drop as `run --json` prints it; docs/json.md describes it."""
+    """The event as `run --json` and `watch --json` print it; docs/json.md describes it."""
     rule = event.rule
     return {
-        "event": "drop",
+        "event": "pass" if event.reason.label == "pass" else "drop",
         "time": event.time.isoformat(),
         "user": event.user,
         "direction": event.direction.name.lower(),
@@ -49,6 +54,11 @@ def document(event: DropEvent) -> dict[str, Any]:
 
 
 def _service(event: DropEvent) -> str:
-    if event.protocol in _WITH_PORTS:
-        return f"{event.destination_port}/{_WITH_PORTS[event.protocol]}"
-    return "icmp" if event.protocol in _ICMP else f"proto/{event.protocol}"
+    return service_word(event.protocol, event.destination_port)
+
+
+def service_word(protocol: int, port: int) -> str:
+    """A service as a policy has it: `22/tcp`, `icmp`, `proto/47`."""
+    if protocol in _WITH_PORTS:
+        return f"{port}/{_WITH_PORTS[protocol]}"
+    return "icmp" if protocol in _ICMP else f"proto/{protocol}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wardgate.compiler.explain.services import ServiceClasses
     from wardgate.compiler.language import Resolver
     from wardgate.compiler.language.model import Policy
+    from wardgate.runtime.layout.manifest import Manifest
 
 ENGINES = ("reference", "vm", "kernel")
 _ELF_MAGIC = b"\x7fELF"
@@ -61,25 +62,42 @@ def read_source(path: Path, resolver: Resolver | None) -> Source:
     return Source(path, None, load_policy(path, resolver=resolver).policy)
 
 
+def policy_of(source: Source) -> Policy:
+    """The policy; CommandError where only an artefact was given."""
+    if source.policy is None:
+        raise CommandError(
+            f"{source.path} is an artefact; the reference needs the policy that it was made from",
+            "give the policy file, or ask --engine vm",
+            USAGE,
+        )
+    return source.policy
+
+
+def artefact_of(source: Source, resolver: Resolver | None) -> bytes:
+    """The artefact; a policy is compiled."""
+    if source.artefact is not None:
+        return source.artefact
+    from wardgate.compiler import compile_policy
+
+    return compile_policy(source.path, resolver=resolver).data
+
+
+def tunnel_of(source: Source) -> Sequence[str]:
+    """The tunnel's prefixes."""
+    if source.policy is not None:
+        return [str(prefix) for prefix in source.policy.tunnel]
+    return _manifest_of(source.artefact or b"").tunnel
+
+
 @contextmanager
 def opened(source: Source, name: str, resolver: Resolver | None) -> Iterator[Engine]:
     """The engine `name` for the source; a policy is compiled where the engine runs programs."""
     if name == "reference":
-        if source.policy is None:
-            raise CommandError(
-                f"{source.path} is an artefact; the reference needs the policy that it was made from",
-                "give the policy file, or ask --engine vm",
-                USAGE,
-            )
         from wardgate.compiler.explain.engines import ReferenceEngine
 
-        yield ReferenceEngine(source.policy)
+        yield ReferenceEngine(policy_of(source))
         return
-    artefact = source.artefact
-    if artefact is None:
-        from wardgate.compiler import compile_policy
-
-        artefact = compile_policy(source.path, resolver=resolver).data
+    artefact = artefact_of(source, resolver)
     if name == "vm":
         from wardgate.compiler.explain.engines import VmEngine
 
@@ -92,12 +110,26 @@ def opened(source: Source, name: str, resolver: Resolver | None) -> Iterator[Eng
 
 
 def _classes_of(artefact: bytes) -> ServiceClasses:
-    from elftools.elf.elffile import ELFFile
     from wardgate.compiler.explain import services
+
+    return services.of_artefact(_manifest_of(artefact), _sections(artefact))
+
+
+def _manifest_of(artefact: bytes) -> Manifest:
     from wardgate.runtime.layout.manifest import Manifest
     from wardgate.runtime.layout.maps import MANIFEST_SECTION
 
-    elf = ELFFile(io.BytesIO(artefact))
+    return Manifest.from_json(_sections(artefact)(MANIFEST_SECTION))
+
+
+def _sections(artefact: bytes) -> Callable[[str], bytes]:
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        elf = ELFFile(io.BytesIO(artefact))
+    except ELFError as error:
+        raise CommandError(f"the artefact cannot be read: {error}", "compile the policy again") from None
 
     def section(name: str) -> bytes:
         found = elf.get_section_by_name(name)
@@ -105,4 +137,4 @@ def _classes_of(artefact: bytes) -> ServiceClasses:
             raise CommandError(f"the artefact has no section {name}", "compile the policy again")
         return bytes(found.data())
 
-    return services.of_artefact(Manifest.from_json(section(MANIFEST_SECTION)), section)
+    return section

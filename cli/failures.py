@@ -167,9 +167,7 @@ def _of_budget(error: Any) -> Failure:
 def _of_runtime(error: Exception, verbose: bool) -> Failure | None:
     runtime = sys.modules.get("wardgate.runtime.errors")
     if runtime and isinstance(error, runtime.VerifierError):
-        text = f"wardgate: {error}"
-        text += f"\n{error.log.rstrip()}" if verbose else "\n  help: --verbose shows the verifier's whole log"
-        return Failure(SYSTEM_REFUSED, str(error), error.remedy, text)
+        return _of_verifier(error, verbose)
     if runtime and isinstance(error, runtime.WardgateError):
         place = f"{error.operation} {error.target}".rstrip()
         return _plain(SYSTEM_REFUSED, f"{place}: {error.cause}", error.remedy)
@@ -177,6 +175,29 @@ def _of_runtime(error: Exception, verbose: bool) -> Failure | None:
     if manifest and isinstance(error, manifest.ManifestError):
         return _plain(SYSTEM_REFUSED, str(error), "compile the policy again with a matching release")
     return None
+
+
+def _of_verifier(error: Any, verbose: bool) -> Failure:
+    """A rejected program: where, and the few lines of the log that matter."""
+    lines = [f"wardgate: {error.operation} {error.target}: the verifier rejected it: {error.cause}"]
+    if error.location:
+        lines.append(f"  at {error.location}" + (f": {error.source}" if error.source else ""))
+    lines += [f"    {line}" for line in error.excerpt]
+    if error.remedy:
+        lines.append(f"  help: {error.remedy}")
+    lines.append(error.log.rstrip() if verbose else "  help: --verbose shows the verifier's whole log")
+    file, _, line = (error.location or "").rpartition(":")
+    place = {
+        "severity": "error",
+        "code": "verifier",
+        "message": error.cause,
+        "remedy": error.remedy,
+        "file": file or None,
+        "line": int(line) if line else None,
+        "source_line": error.source,
+        "excerpt": list(error.excerpt),
+    }
+    return Failure(SYSTEM_REFUSED, str(error), error.remedy, "\n".join(lines), [place])
 
 
 def _extra_for(package: str | None) -> str:

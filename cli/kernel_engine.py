@@ -19,19 +19,35 @@ from wardgate.runtime import clock
 from wardgate.runtime.elf import read_object
 from wardgate.runtime.layout import maps
 from wardgate.runtime.layout.codes import LinkHeader
+from wardgate.runtime.layout.manifest import Manifest
 from wardgate.runtime.layout.records import EVENT, Value
-from wardgate.runtime.object import load_object
+from wardgate.runtime.object import LoadedObject, load_object
 from wardgate.runtime.ringbuf import RingBuffer
 from wardgate.runtime.testrun import test_run
 
 _ENTRIES: Final = 64
 """Enough for one device and its flows: the maps of an engine need not be those of a gate."""
 
-_RESIZED: Final = dict.fromkeys(
-    (maps.ADDRESSES.name, maps.DEVICES.name, maps.LIMITS.name, maps.SUBJECT_CLASS.name), _ENTRIES
-)
+_BY_DEVICE: Final = (maps.ADDRESSES.name, maps.DEVICES.name, maps.LIMITS.name, maps.SUBJECT_CLASS.name)
+"""Maps whose size is a matter of how many devices there are."""
 _PROGRAMS: Final = (maps.PROGRAM_INGRESS, maps.PROGRAM_EGRESS)
 _LEFT_BY_PACKETS: Final = (maps.FLOWS.name, maps.FRAGMENTS.name)
+
+
+def load_programs(artefact: bytes, slots: int, stack: ExitStack) -> tuple[Manifest, LoadedObject, RingBuffer]:
+    """The artefact's tc programs with maps of their own, which have room for `slots` devices."""
+    spec = read_object(artefact)
+    if spec.manifest is None:
+        raise EngineError("the object has no manifest, so it is no artefact; compile the policy again")
+    programs = {name: one for name, one in spec.programs.items() if name in _PROGRAMS}
+    if len(programs) < len(_PROGRAMS):
+        raise EngineError(f"the artefact has no {' or '.join(_PROGRAMS)}; compile the policy again")
+    # The kernel makes a test packet an Ethernet frame, whatever the gate's device would carry.
+    config = {"trace": 1, "link_header": int(LinkHeader.ETHERNET)}
+    resize = dict.fromkeys(_BY_DEVICE, max(slots, _ENTRIES))
+    loaded = stack.enter_context(load_object(replace(spec, programs=programs), config=config, resize=resize))
+    ring = loaded.maps[maps.EVENTS.name]
+    return spec.manifest, loaded, stack.enter_context(RingBuffer(ring.fd, ring.info.max_entries))
 
 
 class KernelEngine:
@@ -42,20 +58,8 @@ class KernelEngine:
     """
 
     def __init__(self, artefact: bytes) -> None:
-        spec = read_object(artefact)
-        if spec.manifest is None:
-            raise EngineError("the object has no manifest, so it is no artefact; compile the policy again")
-        self.manifest = spec.manifest
-        programs = {name: one for name, one in spec.programs.items() if name in _PROGRAMS}
-        if len(programs) < len(_PROGRAMS):
-            raise EngineError(f"the artefact has no {' or '.join(_PROGRAMS)}; compile the policy again")
-        spec = replace(spec, programs=programs)
-        # The kernel makes a test packet an Ethernet frame, whatever the gate's device would carry.
-        config = {"trace": 1, "link_header": int(LinkHeader.ETHERNET)}
         with ExitStack() as stack:
-            self._object = stack.enter_context(load_object(spec, config=config, resize=_RESIZED))
-            ring = self._object.maps[maps.EVENTS.name]
-            self._events = stack.enter_context(RingBuffer(ring.fd, ring.info.max_entries))
+            self.manifest, self._object, self._events = load_programs(artefact, _ENTRIES, stack)
             self._stack = stack.pop_all()
 
     def answer(self, query: Query) -> Answer:

@@ -29,6 +29,8 @@ _COMMANDS = {
     "inspect": ("inspect", "Look into an artefact: programs, maps, tables."),
     "run": ("run", "Load an artefact, enforce it on a device, show drops."),
     "status": ("status", "Show the gate: artefact, hooks, sessions, drops."),
+    "watch": ("watch", "Show what a gate drops, as it happens."),
+    "top": ("top", "Show what rules decide, live; and which decide nothing."),
     "session": ("session", "Grant, revoke and list sessions."),
     "swap": ("change", "Switch the gate to another artefact, in one step."),
     "rollback": ("change", "Switch the gate back to the artefact before."),

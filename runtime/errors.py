@@ -59,16 +59,25 @@ class VerifierError(WardgateError):
     """The kernel's verifier rejected a program; `str()` has at most three lines.
 
     `log` is the verifier's whole log; `location` is the policy or template line that it stopped at,
-    as `file:line`, or None where the log does not tell.
+    as `file:line`, or None where the log does not tell; `excerpt` are the few lines that matter of it.
     """
 
     def __init__(
-        self, target: str, cause: str, remedy: str, *, log: str, location: str | None, source: str | None
+        self,
+        target: str,
+        cause: str,
+        remedy: str,
+        *,
+        log: str,
+        location: str | None,
+        source: str | None,
+        excerpt: tuple[str, ...] = (),
     ) -> None:
         super().__init__("load program", target, cause, remedy)
         self.log = log
         self.location = location
         self.source = source
+        self.excerpt = excerpt
 
     def __str__(self) -> str:
         lines = [f"{self.operation} {self.target}: the verifier rejected it: {self.cause}"]

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from wardgate.runtime import reassign
+from wardgate.runtime.activity import Activity, read_activity
 from wardgate.runtime.attach import Rung
 from wardgate.runtime.devices import Devices, DeviceSpec, DeviceTable, check_devices
 from wardgate.runtime.elf import read_artefact
@@ -196,6 +197,11 @@ class Gate:
         """Where the gate stands, what is in force, what it has counted."""
         with self._reading() as table:
             return read_status(self.name, self._read(), table)
+
+    def activity(self) -> Activity:
+        """What each rule decided, and packets by fate; see activity.rates for how fast that grows."""
+        with self._pins.lock(), SharedMaps.open(self._pins) as shared:
+            return read_activity(self.name, self._pins, self._read(), shared)
 
     def memory(self) -> Sequence[Memory]:
         """What the gate's maps and programs take of the kernel's memory."""

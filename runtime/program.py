@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import re
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -28,6 +29,12 @@ from wardgate.runtime.verifier_log import read_log
 PROGRAM_TYPES: Final = {ProgramKind.TC: 3, ProgramKind.XDP: 6}
 """BPF_PROG_TYPE_SCHED_CLS and BPF_PROG_TYPE_XDP."""
 
+_LOG_STEPS, _LOG_STATISTICS = 1, 4
+"""Log levels: each step that the verifier takes, or the complaint and statistics alone (BPF_LOG_LEVEL1 and
+BPF_LOG_STATS in include/linux/bpf_verifier.h)."""
+ENDED: Final = re.compile(r"^processed \d+ insns", re.MULTILINE)
+"""What a log says at its end."""
+_END: Final = 4096
 _FIRST_LOG: Final = 1 << 20
 _LARGEST_LOG: Final = 1 << 24
 _ATTEMPTS: Final = 5
@@ -124,8 +131,15 @@ def load_program(linked: LinkedProgram, licence: str, btf_fd: Fd | None = None) 
             return Program(Fd(result), linked.name, linked.kind)
         if result != -errno.ENOSPC or size >= _LARGEST_LOG:
             break
-        size *= 2
+        # Each try walks the whole program again: not all sizes in between.
+        size = _LARGEST_LOG
     text = log.value.decode("utf-8", errors="replace")
+    if result == -errno.ENOSPC and not ENDED.search(text, max(0, len(text) - _END)):
+        # Before 6.4 a log that is too long has its beginning and not its end. The complaint is in one
+        # without the steps.
+        complaint = ctypes.create_string_buffer(_FIRST_LOG)
+        attempt.run(complaint, _LOG_STATISTICS)
+        text = f"{text}\n{complaint.value.decode('utf-8', errors='replace')}"
     if not text.strip():
         raise bpf_error(Cmd.PROG_LOAD, -result, name=repr(linked.name))
     rejection = read_log(text, linked.lines)
@@ -136,6 +150,7 @@ def load_program(linked: LinkedProgram, licence: str, btf_fd: Fd | None = None) 
         log=text,
         location=rejection.location,
         source=rejection.source,
+        excerpt=rejection.excerpt,
     )
 
 
@@ -167,9 +182,9 @@ class _Attempt:
             if linked.line_info:
                 self._attr.line_info, self._attr.line_info_count = lines, len(linked.line_info) // 16
 
-    def run(self, log: ctypes.Array[ctypes.c_char] | None) -> int:
+    def run(self, log: ctypes.Array[ctypes.c_char] | None, level: int = _LOG_STEPS) -> int:
         """One PROG_LOAD: an fd or a negative error number."""
-        self._attr.log_level = 1 if log is not None else 0
+        self._attr.log_level = level if log is not None else 0
         self._attr.log_size = len(log) if log is not None else 0
         self._attr.log = ctypes.addressof(log) if log is not None else 0
         for _ in range(_ATTEMPTS):

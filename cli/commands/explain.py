@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
-from wardgate.cli import columns, options
+from wardgate.cli import answers, options, packets
 from wardgate.cli.console import Console, dumps
-from wardgate.cli.engines import ENGINES, Source, opened, read_source
-from wardgate.cli.failures import USAGE, CommandError
+from wardgate.cli.engines import ENGINES, Source, opened, read_source, tunnel_of
+from wardgate.cli.failures import SYSTEM_REFUSED, USAGE, CommandError
 from wardgate.cli.resolving import resolve_option
 
 if TYPE_CHECKING:
-    from wardgate.compiler.explain.answer import Answer
     from wardgate.compiler.explain.engines import Engine
     from wardgate.compiler.explain.query import Query
     from wardgate.compiler.language import Resolver
@@ -37,6 +34,22 @@ if TYPE_CHECKING:
     "--engine", type=click.Choice(ENGINES),
     help="reference: the definition; vm: the artefact in an interpreter; kernel: the loaded artefact.",
 )  # fmt: skip
+@click.option("--packet", "packet", metavar="HEX", help="Judge this packet: IP, or an Ethernet frame.")
+@click.option(
+    "--link", type=click.Choice(["ip", "ethernet"]), help="What --packet begins with, if that is not clear.",
+)  # fmt: skip
+@click.option(
+    "--pcap", metavar="FILE|-", type=click.File("rb", lazy=True),
+    help="Judge each packet of a capture, pcap or pcapng, one after the other.",
+)  # fmt: skip
+@click.option(
+    "--devices", "devices_file", metavar="FILE", type=options.FILE,
+    help="Whose the packets are, as for run; or --as for all of the tunnel.",
+)  # fmt: skip
+@click.option(
+    "--trace", is_flag=True,
+    help="Follow the packet: whose rules, which prefix, each rule, the program's way, every engine.",
+)  # fmt: skip
 @resolve_option
 @options.common
 @options.pass_console
@@ -50,14 +63,35 @@ def explain_command(
     authed: bool,
     batch: TextIO | None,
     engine: str | None,
+    packet: str | None,
+    link: str | None,
+    pcap: BinaryIO | None,
+    devices_file: Path | None,
+    trace: bool,
     resolver: Resolver,
-) -> None:
+) -> int:
     """Say what happens to a packet, and which line of the policy decides.
 
-    One question with --as and --to (or --from), or many with --batch.
+    One question with --as and --to (or --from), many with --batch, or packets themselves with --packet and
+    --pcap.
     """
-    console.stream = batch is not None
-    if batch and (user or to or sender or service or authed):
+    console.stream = batch is not None or pcap is not None
+    if packet is not None or pcap is not None:
+        if (packet is not None and pcap is not None) or batch or to or sender or service or trace:
+            raise click.UsageError("packets say themselves where they go: give --packet or --pcap alone")
+        if (user is None) == (devices_file is None):
+            raise click.UsageError(
+                "say whose the packets are: --devices FILE, or --as USER for the whole tunnel"
+            )
+        if link and packet is None:
+            raise click.UsageError("--link is about --packet; a capture says what its packets begin with")
+        asked = read_source(source, resolver)
+        name = engine or asked.default_engine
+        _judge(console, asked, name, resolver, packet, link, pcap, user, devices_file, authed=authed)
+        return 0
+    if devices_file or link:
+        raise click.UsageError("--devices and --link are about --packet and --pcap")
+    if batch and (user or to or sender or service or authed or trace):
         raise click.UsageError("--batch has the questions in its file; give no other")
     if not batch and (not user or not (to or sender)):
         raise click.UsageError(
@@ -65,24 +99,95 @@ def explain_command(
         )
     if to and sender:
         raise click.UsageError("--to and --from exclude each other")
+    if trace and not service:
+        raise click.UsageError("--trace follows one packet: say which with --service")
+    if trace and engine:
+        raise click.UsageError("--trace asks every engine; leave --engine out")
     asked = read_source(source, resolver)
-    with opened(asked, engine or asked.default_engine, resolver) as answering:
-        if batch:
-            _answer_batch(answering, batch)
-            return
-        from wardgate.compiler.explain.query import Query
+    words = (user or "", to or sender or "")
+    try:
+        if trace:
+            from wardgate.compiler.explain.query import Query
 
-        words = (user or "", to or sender or "")
-        try:
-            if service:
-                query = Query.parse(*words, service, authed=authed, inbound=bool(sender))
-                _show_answer(console, answering.answer(query))
+            query = Query.parse(*words, service or "", authed=authed, inbound=bool(sender))
+            return _show_trace(console, asked, query, resolver)
+        with opened(asked, engine or asked.default_engine, resolver) as answering:
+            if batch:
+                _answer_batch(answering, batch)
             else:
-                query = Query.parse(*words, authed=authed, inbound=bool(sender))
-                found = sorted(_answers(asked, answering, query), key=_openness)
-                _show_all(console, query, found)
-        except ValueError as error:
-            raise _bad_query(error) from None
+                _answer(console, asked, answering, words, service, authed=authed, inbound=bool(sender))
+    except ValueError as error:
+        raise _bad_query(error) from None
+    return 0
+
+
+def _judge(
+    console: Console,
+    asked: Source,
+    engine: str,
+    resolver: Resolver,
+    packet: str | None,
+    link: str | None,
+    pcap: BinaryIO | None,
+    user: str | None,
+    devices_file: Path | None,
+    *,
+    authed: bool,
+) -> None:
+    """Judge a packet, or those of a capture."""
+    from wardgate.compiler.explain.frames import FrameError, parse_hex
+    from wardgate.runtime.layout.codes import LinkHeader
+
+    try:
+        devices, count = packets.devices_of(user, devices_file, tunnel_of(asked))
+    except ValueError as error:
+        raise _bad_query(error) from None
+    begins = {"ip": LinkHeader.NONE, "ethernet": LinkHeader.ETHERNET}
+    try:
+        frame = parse_hex(packet, begins.get(link or "")) if packet is not None else None
+    except FrameError as error:
+        raise CommandError(f"--packet: {error}", status=USAGE) from None
+    with packets.opened_judge(asked, engine, resolver, authed=authed, devices=count) as judge:
+        if frame is not None:
+            packets.show_packet(console, judge, frame, devices)
+        elif pcap is not None:
+            packets.show_capture(console, judge, pcap, devices)
+
+
+def _answer(
+    console: Console,
+    asked: Source,
+    answering: Engine,
+    words: tuple[str, str],
+    service: str | None,
+    *,
+    authed: bool,
+    inbound: bool,
+) -> None:
+    from wardgate.compiler.explain.query import Query
+
+    if service:
+        query = Query.parse(*words, service, authed=authed, inbound=inbound)
+        answers.show(console, answering.answer(query))
+        return
+    query = Query.parse(*words, authed=authed, inbound=inbound)
+    answers.show_all(console, query, answers.by_services(asked, answering, query))
+
+
+def _show_trace(console: Console, asked: Source, query: Query, resolver: Resolver) -> int:
+    """Exit status 3 where the engines disagree, which is a fault of ours."""
+    from wardgate.cli import tracing
+
+    followed = tracing.make(asked, query, resolver)
+    answer = followed.answers[asked.default_engine]
+    if console.json:
+        console.document({**answer.to_json(), "trace": followed.to_json()})
+    else:
+        answers.show(console, answer)
+        console.text("")
+        for line in tracing.lines(followed, query, verbose=console.verbose):
+            console.text(line)
+    return 0 if followed.agree else SYSTEM_REFUSED
 
 
 def _bad_query(error: ValueError) -> Exception:
@@ -107,95 +212,3 @@ def _answer_batch(engine: Engine, batch: TextIO) -> None:
         raise CommandError(f"{name}: not UTF-8", status=USAGE) from None
     except ValueError as error:
         raise _bad_query(error) from None
-
-
-def _answers(source: Source, engine: Engine, asked: Query) -> Iterator[tuple[list[str], Answer]]:
-    """An answer for each group of services that fare alike, with the group in words."""
-    from wardgate.compiler.explain import services
-    from wardgate.compiler.explain.query import Query
-    from wardgate.compiler.language import QueryError
-    from wardgate.compiler.language.model import ICMP, ICMPV6
-
-    spans = list(services.spans(source.classes(asked)))
-    by_class: dict[int, Answer] = {}
-    for span in spans:
-        if span.number in by_class:
-            continue
-        try:
-            query = Query.parse(
-                asked.user,
-                asked.address,
-                services.representative(span),
-                authed=asked.authed,
-                inbound=asked.packet.inbound,
-            )
-        except QueryError:
-            # No packet is of this protocol (an IPv6 extension header); another of the class may be.
-            continue
-        by_class[span.number] = engine.answer(query)
-    fates = {number: (a.verdict, a.reason, a.prefix, a.rule) for number, a in by_class.items()}
-    examples = {fate: by_class[number] for number, fate in fates.items()}
-    answered = ((span, fates[span.number]) for span in spans if span.number in fates)
-    icmp = ICMP if asked.packet.remote.version == 4 else ICMPV6
-    for fate, words in services.group(answered, icmp):
-        yield words, examples[fate]
-
-
-def _openness(found: tuple[list[str], Answer]) -> tuple[bool, int]:
-    """What passes first, what no rule speaks of last."""
-    answer = found[1]
-    return answer.rule is None, answer.verdict.effective
-
-
-def _subject(query: Query) -> str:
-    direction = "from" if query.packet.inbound else "to"
-    return f"{query.user} {direction} {query.address}"
-
-
-def _fate(answer: Answer) -> str:
-    return "pass" if answer.passes else f"drop: {answer.reason.label}"
-
-
-def _rule(answer: Answer) -> str:
-    rule = answer.rule
-    return f'{rule.file}:{rule.line}:{rule.column} "{rule.text}"' if rule else "no rule"
-
-
-def _show_answer(console: Console, answer: Answer) -> None:
-    if console.json:
-        console.document(answer.to_json())
-        return
-    query = answer.query
-    session = "authorised" if query.authed else "none"
-    rows = [
-        ("packet", f"{_subject(query)} {query.service}"),
-        ("session", session),
-        ("verdict", answer.verdict.label),
-        ("fate", _fate(answer)),
-        ("bucket", answer.prefix or "none: no rule is about this address"),
-        ("rule", _rule(answer)),
-    ]
-    console.text(columns.align(rows, limit=10_000))
-
-
-def _show_all(console: Console, query: Query, found: list[tuple[list[str], Answer]]) -> None:
-    prefix = found[0][1].prefix
-    if console.json:
-        document: dict[str, Any] = {**query.to_json(), "prefix": prefix, "answers": []}
-        del document["service"]
-        for words, answer in found:
-            fields = answer.to_json()
-            kept = {name: fields[name] for name in ("verdict", "pass", "reason", "rule")}
-            document["answers"].append({"services": words, **kept})
-        console.document(document)
-        return
-    session = "session authorised" if query.authed else "no session"
-    console.text(f"{_subject(query)}, {session}, bucket {prefix or 'none'}")
-    for words, answer in found:
-        rule = f"; {_rule(answer)}" if answer.rule else ""
-        console.text(f"\n{answer.verdict.label:<6} {_fate(answer)}{rule}")
-        margin = " " * 7
-        shown = textwrap.fill(
-            " ".join(words), columns.width(), initial_indent=margin, subsequent_indent=margin
-        )
-        console.text(shown)

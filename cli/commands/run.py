@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_network
@@ -13,22 +11,16 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
-from wardgate.cli import drops, options
+from wardgate.cli import options
 from wardgate.cli.commands.status import hook_document
 from wardgate.cli.console import Console
-from wardgate.cli.failures import CommandError
+from wardgate.cli.watching import show_events
 
 if TYPE_CHECKING:
     from wardgate.cli.devices import Device
     from wardgate.runtime.gate import Gate
 
 _WAYS = ("tcx", "clsact", "xdp-link-driver", "xdp-link-generic", "xdp-netlink-driver", "xdp-netlink-generic")
-_CHECK_SECONDS = 5.0
-"""How often the gate is looked at while it drops nothing: another process may have detached it."""
-
-
-class _StoppedError(BaseException):
-    """SIGINT or SIGTERM, while drops are shown: the foreground process is asked to end."""
 
 
 @click.command("run")
@@ -88,7 +80,7 @@ def run_command(
         for refusal in one.refused:
             console.note(f"  {one.hook.value}: {refusal.rung.value} refused: {refusal.cause}")
     if not detach_after_load:
-        _show_drops(console, gate)
+        show_events(console, gate)
     console.note(f"{device} stays enforced; wardgate detach --name {gate.name} ends it")
 
 
@@ -151,46 +143,3 @@ def _check_addresses(found: Sequence[Device], file: Path, tunnel: Sequence[str])
     ]
     if mistakes:
         raise DevicesError(str(file), mistakes, file.read_text(encoding="utf-8-sig"))
-
-
-def _show_drops(console: Console, gate: Gate) -> None:
-    """Show drops until SIGINT or SIGTERM; CommandError where the gate is detached meanwhile."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        # A second one, while the first is being handled, changes nothing.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise _StoppedError
-
-    try:
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        _watch(console, gate)
-    except _StoppedError:
-        pass
-
-
-def _watch(console: Console, gate: Gate) -> None:
-    enforcing = True
-    while True:
-        due = time.monotonic() + _CHECK_SECONDS
-        for event in gate.events(_CHECK_SECONDS):
-            if console.json:
-                console.line(drops.document(event))
-            else:
-                sys.stdout.write(drops.text(event) + "\n")
-                sys.stdout.flush()
-            if time.monotonic() > due:
-                due = time.monotonic() + _CHECK_SECONDS
-                enforcing = _still_enforcing(console, gate, enforcing)
-        enforcing = _still_enforcing(console, gate, enforcing)
-
-
-def _still_enforcing(console: Console, gate: Gate, before: bool) -> bool:
-    """Whether the gate enforces; says so when it ceases to. CommandError where it was detached."""
-    if gate.name not in gate.list():
-        raise CommandError(f"gate {gate.name} was detached by another process")
-    enforcing = gate.status().enforcing
-    if before and not enforcing:
-        console.warn(f"gate {gate.name} no longer enforces: run it again when its device is back")
-    return enforcing

@@ -6,6 +6,7 @@ needs the runtime and so is not part of the compiler (cli.kernel_engine).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from wardgate.compiler.explain.answer import Answer, RuleReference
@@ -22,6 +23,7 @@ from wardgate.compiler.vm.clock import SetClock
 from wardgate.compiler.vm.image import Image
 from wardgate.compiler.vm.machine import Machine, Result
 from wardgate.compiler.vm.maps import ArrayTable, HashTable
+from wardgate.compiler.vm.observe import Observer
 from wardgate.runtime.layout import maps
 from wardgate.runtime.layout.codes import LinkHeader, Reason
 from wardgate.runtime.layout.manifest import Manifest
@@ -66,7 +68,9 @@ class VmEngine:
     ManifestError (runtime.layout) where `artefact` is not one.
 
     `manifest`: the artefact's, where it is at hand. With `silent`, programs do not tell of what they let
-    pass, as on a gate that nobody watches: then there are no answers, only runs.
+    pass, as on a gate that nobody watches: then there are no answers, only runs. `observe` as Machine has it;
+    `observer` makes the machine's observer, which is then the attribute of this name. `asked` is the program
+    that ran last.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class VmEngine:
         observe: bool = False,
         manifest: Manifest | None = None,
         silent: bool = False,
+        observer: Callable[[Manifest], Observer] | None = None,
     ) -> None:
         image = Image.from_elf(artefact)
         if image.manifest is None:
@@ -83,7 +88,11 @@ class VmEngine:
         self.manifest = manifest or Manifest.from_json(image.manifest)
         config = {"trace": int(not silent), "link_header": int(LinkHeader.NONE)}
         sizes = {use.name: use.entries for use in self.manifest.maps}
-        self.machine = Machine(image, clock=SetClock(_NOW), config=config, sizes=sizes, observe=observe)
+        self.observer = observer(self.manifest) if observer else None
+        self.machine = Machine(
+            image, clock=SetClock(_NOW), config=config, sizes=sizes, observe=observe, observer=self.observer
+        )
+        self.asked = ""
 
     def answer(self, query: Query) -> Answer:
         """What becomes of the query's packet, as the program's event tells."""
@@ -101,6 +110,7 @@ class VmEngine:
             table = self._table(entry.layout)
             if table is not None and (code := table.update(entry.key, entry.value)):
                 raise EngineError(f"the map {entry.layout.name} does not take a device (error {-code})")
+        self.asked = question.program
         return self.machine.run(question.program, question.packet)
 
     def _table(self, layout: MapLayout) -> ArrayTable | HashTable | None:

@@ -92,7 +92,8 @@ def probe(manifest: Manifest, query: Query, now: int) -> Probe:
     """
     asked = query.packet
     device = device_address(manifest.tunnel, asked.remote)
-    entries = _device_entries(manifest, query, device, now)
+    deadline = now + SESSION_NS if query.authed else 0
+    entries = device_entries(manifest, device, query.user, deadline=deadline)
     if asked.inbound:
         packet = packets.opening(asked.remote, device, asked.protocol, asked.port)
         return Probe(PROGRAM_EGRESS, packet, entries)
@@ -100,17 +101,28 @@ def probe(manifest: Manifest, query: Query, now: int) -> Probe:
     return Probe(PROGRAM_INGRESS, packet, entries)
 
 
-def _device_entries(manifest: Manifest, query: Query, device: Address, now: int) -> tuple[Entry, ...]:
-    deadline = now + SESSION_NS if query.authed else 0
-    policy_class = manifest.class_of(query.user)
-    nothing = bytes(CLASSES.size)
+def device_entries(
+    manifest: Manifest,
+    address: Address,
+    user: str,
+    *,
+    deadline: int,
+    slot: int = SLOT,
+    subject: int = SUBJECT,
+    classes: bytes = bytes(CLASSES.size),
+) -> tuple[Entry, ...]:
+    """The entries of a device of `user` with this address, whose session ends at `deadline` (0: none).
+
+    `classes` is what the entry of `subject_class` has that `subject` is in.
+    """
+    policy_class = manifest.class_of(user)
     return (
-        Entry(*owner_place(manifest, device), owner_value(SLOT, SUBJECT)),
-        Entry(maps.DEVICES, index_key(SLOT), DEVICE.pack({"subject": SUBJECT, "deadline": deadline})),
+        Entry(*owner_place(manifest, address), owner_value(slot, subject)),
+        Entry(maps.DEVICES, index_key(slot), DEVICE.pack({"subject": subject, "deadline": deadline})),
         Entry(
             maps.SUBJECT_CLASS,
-            class_key(manifest, SUBJECT),
-            class_value(manifest, SUBJECT, policy_class, nothing),
+            class_key(manifest, subject),
+            class_value(manifest, subject, policy_class, classes),
         ),
     )
 

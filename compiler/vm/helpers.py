@@ -22,8 +22,11 @@ class Host(Protocol):
     """What a helper may ask of the machine."""
 
     memory: Memory
-    handles: Mapping[int, AnyMap]
     clock: Clock
+
+    @property
+    def handles(self) -> Mapping[int, AnyMap]:
+        """The maps, by what a program has as their addresses."""
 
     def pull(self, length: int) -> bool:
         """Make the first `length` bytes of the packet readable; False where it is shorter."""

@@ -8,9 +8,8 @@ skb_pull_data, and accesses beyond one map value all fault.
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, TracebackType
 from typing import Any, Final, NoReturn
@@ -22,9 +21,10 @@ from wardgate.compiler.vm.helpers import HELPERS
 from wardgate.compiler.vm.image import Image, MapReference
 from wardgate.compiler.vm.maps import AnyMap, HashTable, RingBuffer
 from wardgate.compiler.vm.memory import CONTEXT_ADDRESS, LOADS, SPECIAL, VALID, Memory
-from wardgate.compiler.vm.translate import M32, Translator
+from wardgate.compiler.vm.observe import Observer, Recorder, Statistics
+from wardgate.compiler.vm.translate import M32, OBSERVED, Translator
 from wardgate.runtime.layout.manifest import Manifest
-from wardgate.runtime.layout.maps import CONFIG_SECTION, MAPS_BY_NAME, TABLE_SECTION_PREFIX, MapLayout
+from wardgate.runtime.layout.maps import CONFIG_SECTION, MAPS_BY_NAME, MapLayout
 from wardgate.runtime.layout.records import CONFIG, EVENT, Value
 
 DEFAULT_BUDGET: Final = 1_000_000
@@ -63,44 +63,13 @@ class Result:
     packet: bytes
 
 
-@dataclass(slots=True)
-class Statistics:
-    """Counts over all runs of a machine that observes. `executed` is by instruction. `loads` are by
-    region: data sections by name, `map NAME`, `packet`, `context`, `stack` (without what goes through
-    r10). `calls` are by the helper's name, with that of the map behind it where it works on one, as in
-    `map_lookup_elem devices`."""
-
-    executed: Counter[int] = field(default_factory=Counter)
-    loads: Counter[str] = field(default_factory=Counter)
-    calls: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def instructions(self) -> int:
-        """All instructions executed."""
-        return self.executed.total()
-
-    @property
-    def table_loads(self) -> dict[str, int]:
-        """Loads from tables, by the table's name."""
-        return self._named(self.loads, TABLE_SECTION_PREFIX)
-
-    @property
-    def map_lookups(self) -> dict[str, int]:
-        """Lookups in maps, by the map's name."""
-        return self._named(self.calls, "map_lookup_elem ")
-
-    @staticmethod
-    def _named(counts: Counter[str], prefix: str) -> dict[str, int]:
-        return {name.removeprefix(prefix): n for name, n in counts.items() if name.startswith(prefix)}
-
-
 class Machine:
     """An image with memory and maps. Not safe for use from several threads.
 
     `clock` is by default the host's. `config` sets fields of records.CONFIG, as the
     runtime does before it freezes the tables. `layouts` describes the maps, `sizes` overrides their
     numbers of entries (default: what the manifest says). With `observe`, `statistics` and `trace`
-    are kept, at about half the speed.
+    are kept, at about half the speed; an `observer` is told instead where one is given.
     """
 
     def __init__(
@@ -113,10 +82,11 @@ class Machine:
         sizes: Mapping[str, int] | None = None,
         budget: int = DEFAULT_BUDGET,
         observe: bool = False,
+        observer: Observer | None = None,
     ) -> None:
         self.image, self.memory = image, Memory()
         self.clock = clock or HostClock()
-        self.statistics, self.trace = Statistics(), list[int]()
+        self._recorder = Recorder()
         if sizes is None:
             sizes = _manifest_sizes(image)
         self.maps: dict[str, AnyMap] = {
@@ -127,12 +97,25 @@ class Machine:
         self.handles = {handle: self.maps[name] for name, handle in self._map_handles.items()}
         self._link_header = 0
         self._data = self._load_data(config)
-        self._translator = Translator(image, self._resolve, observe=observe)
+        self._observer = observer or (self._recorder if observe else None)
+        self._translator = Translator(image, self._resolve, observe=self._observer is not None)
         self._chains: list[Callable[[], int] | None] = [None] * len(image.code)
         self._lines: dict[str, tuple[int, ...]] = {}
         self._globals = self._namespace(budget)
+        if self._observer is not None:
+            self._observer.host = self
         self._packet, self._linear, self._packet_address = b"", 0, 0
         self._kind = context.SKB
+
+    @property
+    def statistics(self) -> Statistics:
+        """Counts over all runs, with `observe`."""
+        return self._recorder.statistics
+
+    @property
+    def trace(self) -> list[int]:
+        """The instructions of all runs, in their order, with `observe`."""
+        return self._recorder.trace
 
     def run(
         self,
@@ -225,10 +208,9 @@ class Machine:
             "exhausted": _exhausted,
             "unwritten": _unwritten,
             "illegal": _illegal,
-            "visit": self._visit,
-            "touch": self._touch,
-            "called": self._called,
         }
+        if self._observer is not None:
+            names |= {name: getattr(self._observer, name) for name in OBSERVED}
         return names
 
     def _prepare(self, program: str, packet: bytes, fields: Mapping[str, int], linear: int | None) -> None:
@@ -291,18 +273,6 @@ class Machine:
         new = arithmetic.atomic(operation, old, value & mask, expected & mask)
         self.memory.store(address, size, new & mask)
         return old
-
-    def _visit(self, pc: int) -> None:
-        self.statistics.executed[pc] += 1
-        self.trace.append(pc)
-
-    def _touch(self, address: int) -> None:
-        self.statistics.loads[self.memory.name(address)] += 1
-
-    def _called(self, helper: int, argument: object) -> None:
-        name, arguments, _ = HELPERS[helper]
-        table = self.handles.get(argument) if arguments and isinstance(argument, int) else None
-        self.statistics.calls[f"{name} {table.layout.name}" if table else name] += 1
 
     def _finish(self) -> int:
         r0 = self._globals["r0"]

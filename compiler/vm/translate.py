@@ -38,6 +38,10 @@ _SIGNED: Final = (isa.JSGT, isa.JSGE, isa.JSLT, isa.JSLE)
 _PLAIN: Final = {isa.ADD: "+", isa.SUB: "-", isa.MUL: "*", isa.OR: "|", isa.AND: "&", isa.XOR: "^"}
 
 
+OBSERVED: Final = ("visit", "loaded", "called", "returned")
+"""Functions that the code for an observed machine calls, besides those that all code does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chain:
     """Python source of a chain's function, named `chain`; `lines[i]` is the pc of source line i + 1."""
@@ -48,8 +52,7 @@ class Chain:
 
 class Translator:
     """Makes chains of an image. `resolve` gives the value that an LD_IMM64 with a reference loads;
-    with `observe`, the code calls `visit(pc)`, `touch(address)` and `called(helper, r1)` for statistics
-    and traces."""
+    with `observe`, the code calls the functions of OBSERVED, as observe.Observer has them."""
 
     def __init__(self, image: Image, resolve: Callable[[int], int], *, observe: bool) -> None:
         self._image, self._resolve, self._observe = image, resolve, observe
@@ -212,10 +215,12 @@ class _Writer:
             self.pending = 0
             self.emit(f" call({self.image.calls[self.pc]})")
         elif i.src == 0 and i.imm in HELPERS:
+            arguments = [f"r{n + 1}" for n in range(HELPERS[i.imm][1])]
             if self.observe:
-                self.emit(f" called({i.imm}, r1)")
-            arguments = ", ".join(f"r{n + 1}" for n in range(HELPERS[i.imm][1]))
-            self.emit(f" r0 = helper{i.imm}({arguments})")
+                self.emit(f" called({i.imm}, ({''.join(f'{argument}, ' for argument in arguments)}))")
+            self.emit(f" r0 = helper{i.imm}({', '.join(arguments)})")
+            if self.observe:
+                self.emit(f" returned({i.imm}, r0)")
         else:
             self.emit(f" raise AccessError('helper {i.imm} is none that this interpreter knows')")
         self.emit(" r1 = r2 = r3 = r4 = r5 = UNSET")
@@ -225,19 +230,21 @@ class _Writer:
 
     def load(self, i: Instruction) -> None:
         size, at = i.size, STACK_SIZE + i.offset
+        told = False
         if i.src == 10 and 0 <= at <= STACK_SIZE - size:
             self.emit(f" if written[{at}:{at + size}] != VALID{size}: unwritten({i.offset})")
             value = f"frame[{at}]" if size == 1 else f"LOAD{size}(frame, {at})[0]"
         else:
             self.place(i.src, i.offset)
-            if self.observe:
-                self.emit(" touch(t)")
+            told = self.observe
             inside = f"mem[t >> {SHIFT}], t & {OFFSET_MASK}"
             direct = f"mem[t >> {SHIFT}][t & {OFFSET_MASK}]" if size == 1 else f"LOAD{size}({inside})[0]"
             value = f"{direct} if t < {SPECIAL} else load(t, {size})"
         if i.mode == isa.MEMSX:
             value = f"{_signed(f'({value})', 8 * size)} & {M64}"
         self.emit(f" r{i.dst} = {value}")
+        if told:
+            self.emit(f" loaded(t, {size}, r{i.dst})")
 
     def store(self, i: Instruction) -> None:
         size, at = i.size, STACK_SIZE + i.offset

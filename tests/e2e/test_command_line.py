@@ -15,7 +15,7 @@ from wardgate.runtime.layout.manifest import FORMAT_VERSION
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 OFFICE = EXAMPLES / "office.yaml"
 COMMANDS = (
-    "compile", "check", "explain", "run", "status", "session", "swap", "rollback", "detach",
+    "compile", "check", "explain", "run", "watch", "top", "status", "session", "swap", "rollback", "detach",
     "session grant", "session revoke", "session list",
 )  # fmt: skip
 BROKEN_POLICIES = {

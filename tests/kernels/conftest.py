@@ -22,6 +22,7 @@ from kernelvm.files import TOP
 from kernelvm.machine import GuestError, Task, run
 from kernelvm.packages import KernelUnavailableError, prepare
 from random_policies import RandomPolicy, policies, queries
+from rejected_programs import CASES, SLOW, compile_cases
 from wardgate.compiler import compile_parsed, compile_policy
 from wardgate.compiler.backend import BACKENDS
 from wardgate.compiler.explain.engines import ReferenceEngine
@@ -117,6 +118,7 @@ def compile_all(folder: Path) -> None:
         reference = ReferenceEngine(loaded)
         answers = [reference.answer(query).to_json() for query in queries(policy, number, QUERIES)]
         (scratch / f"random/{number}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in answers))
+    compile_cases(scratch / "rejected", set(CASES) - set(SLOW))
     scratch.rename(folder)
 
 

@@ -8,11 +8,22 @@ import time
 import traceback
 from pathlib import Path
 
-from kernelguest import attaching, demonstration, engines, limits, loading, probes, suspension, traffic
+from kernelguest import (
+    attaching,
+    demonstration,
+    engines,
+    limits,
+    loading,
+    probes,
+    rejections,
+    suspension,
+    traffic,
+)
 
 PARTS = {
     "probes": probes.observe,
     "loading": loading.observe,
+    "rejections": rejections.observe,
     "limits": limits.observe,
     "attaching": attaching.observe,
     "traffic tc": lambda folder: traffic.observe(folder, "tc"),
