@@ -6,6 +6,7 @@ interpreter: for a rule, a packet is found that it decides, from the tables, and
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Ways:
         manifest = inspection.manifest
         self._engine = VmEngine(inspection.data, observe=True, manifest=manifest, silent=True)
         self._entries = sorted((entry, name) for name, entry in self._engine.machine.image.functions.items())
+        self._starts = [entry for entry, _ in self._entries]
         self._user_of = {number: user for user, number in manifest.subjects.items()}
         stranger = _STRANGER
         while stranger in manifest.subjects:
@@ -134,7 +136,7 @@ class Ways:
         result = self._engine.run(query)
         executed: dict[str, set[int]] = {}
         for pc in set(machine.trace):
-            entry, name = max(one for one in self._entries if one[0] <= pc)
+            entry, name = self._entries[bisect_right(self._starts, pc) - 1]
             executed.setdefault(name, set()).add(pc - entry)
         frozen = {name: frozenset(found) for name, found in executed.items()}
         return Way(query, rule, result.return_value == TC_PASS, len(machine.trace), frozen)
