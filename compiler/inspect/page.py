@@ -20,6 +20,7 @@ from itertools import islice
 from typing import Any, Final
 
 from wardgate.compiler.codegen.specialise import TEMPLATE_FOLDER, read_template
+from wardgate.compiler.collection import paused_collection
 from wardgate.compiler.inspect.graph import REMEDY, Layout, cfg_dot, has_engine
 from wardgate.compiler.inspect.layouts import layout_lines
 from wardgate.compiler.inspect.listing import note
@@ -43,7 +44,8 @@ def page(inspection: Inspection, name: str) -> str:
     """The page about the artefact called `name`, which is text for people."""
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    document = page_document(inspection, name)
+    with paused_collection():
+        document = page_document(inspection, name)
     packed = gzip.compress(json.dumps(document, separators=(",", ":")).encode(), 6, mtime=0)
     replacements = {
         "TITLE": escape(name),
