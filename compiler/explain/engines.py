@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from wardgate.compiler.explain.answer import Answer, RuleReference
 from wardgate.compiler.explain.probe import (
     EngineError,
+    Probe,
     probe,
     read_answer,
 )
@@ -101,7 +102,14 @@ class VmEngine:
 
     def run(self, query: Query) -> Result:
         """Put one device of the query's user into the maps, and run its packet."""
-        question = probe(self.manifest, query, _NOW)
+        return self.run_probe(self.probe(query))
+
+    def probe(self, query: Query) -> Probe:
+        """What is run for a query."""
+        return probe(self.manifest, query, _NOW)
+
+    def run_probe(self, question: Probe) -> Result:
+        """Put the probe's entries into the maps, and run its packet."""
         for layout in _LEFT:
             table = self._table(layout)
             if table is not None:

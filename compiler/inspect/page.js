@@ -197,7 +197,7 @@
       const start = `Rule ${id}, ${file}:${line}, ${policy} ${action}: ${text}. `;
       if (!way) return start + (data.complaint || "No packet was found that it decides: other rules take them all.");
       const who = `${way.user} ${way.inbound ? "from" : "to"} ${way.address} ${way.service}`;
-      const own = way.rule === id ? "Such a packet" : `Rule ${way.rule} is of its kind. A packet that that one decides`;
+      const own = way.rule === id ? "Such a packet" : `Rule ${way.rule} is of its kind; a packet of that rule`;
       const login = way.authed ? ", logged in," : "";
       return `${start}${own} (${who})${login} ${way.passes ? "passes" : "is dropped"} after ${plural(way.steps, "instruction")}, `
         + `${links.found.length.toLocaleString("en")} different ones.`;
@@ -311,8 +311,15 @@
   };
 
   const fillTables = (view) => {
+    const bar = make("div", "bar contents");
+    view.append(bar);
     for (const table of data.tables) {
-      view.append(make("h3", "", table.name));
+      const title = make("h3", "", table.name);
+      const button = make("button", "", table.name);
+      button.type = "button";
+      button.addEventListener("click", () => title.scrollIntoView());
+      bar.append(button);
+      view.append(title);
       const sizes = table.tables.map(([name, size]) => `${name} ${size.toLocaleString("en")} B`).join(", ");
       view.append(make("p", "quiet", sizes));
       lines(view, table.lines);

@@ -13,13 +13,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from html import escape
 from importlib import resources
 from itertools import islice
 from typing import Any, Final
 
 from wardgate.compiler.codegen.specialise import TEMPLATE_FOLDER, read_template
+from wardgate.compiler.collection import paused_collection
 from wardgate.compiler.inspect.graph import REMEDY, Layout, cfg_dot, has_engine
 from wardgate.compiler.inspect.layouts import layout_lines
 from wardgate.compiler.inspect.listing import note
@@ -43,7 +44,8 @@ def page(inspection: Inspection, name: str) -> str:
     """The page about the artefact called `name`, which is text for people."""
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    document = page_document(inspection, name)
+    with paused_collection():
+        document = page_document(inspection, name)
     packed = gzip.compress(json.dumps(document, separators=(",", ":")).encode(), 6, mtime=0)
     replacements = {
         "TITLE": escape(name),
@@ -203,16 +205,21 @@ def _table(structure: str, tables: Tables) -> dict[str, Any]:
 
 
 def _manifest(inspection: Inspection) -> dict[str, Any]:
-    """The manifest; of long lists and of objects with many keys, the first items, and how many more."""
-    found = {}
-    for key, value in json.loads(inspection.manifest.to_json()).items():
-        if key == "certificate":
-            continue
-        found[key] = value
-        if isinstance(value, list) and len(value) > _MOST_OF_MANIFEST:
-            more = f"and {len(value) - _MOST_OF_MANIFEST:,} more"
-            found[key] = [*value[:_MOST_OF_MANIFEST], more]
-        elif isinstance(value, dict) and len(value) > _MOST_OF_MANIFEST:
-            more = f"and {len(value) - _MOST_OF_MANIFEST:,} more"
-            found[key] = {**dict(islice(value.items(), _MOST_OF_MANIFEST)), "...": more}
-    return found
+    """The manifest but its certificate; of long lists and of objects with many keys, the first items, and
+    how many more."""
+    names = [field.name for field in fields(inspection.manifest) if field.name != "certificate"]
+    return {name: _beginning(getattr(inspection.manifest, name)) for name in names}
+
+
+def _beginning(value: Any) -> Any:
+    """A field of the manifest as JSON has it, cut where it is long."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if not isinstance(value, (tuple, Mapping)):
+        return value
+    more = f"and {len(value) - _MOST_OF_MANIFEST:,} more" if len(value) > _MOST_OF_MANIFEST else ""
+    if isinstance(value, Mapping):
+        found = dict(islice(value.items(), _MOST_OF_MANIFEST))
+        return {**found, "...": more} if more else found
+    shown = [_beginning(item) for item in value[:_MOST_OF_MANIFEST]]
+    return [*shown, more] if more else shown

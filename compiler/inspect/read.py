@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from wardgate.compiler.collection import paused_collection
 from wardgate.compiler.inspect.blocks import basic_blocks, calls_function, longest_way, loops
 from wardgate.compiler.inspect.disassembly import disassemble
 from wardgate.compiler.inspect.errors import InspectionError
@@ -38,6 +39,11 @@ def inspect_artefact(data: bytes) -> Inspection:
     Raises the runtime's ArtefactError or LayoutError where the runtime would refuse it, InspectionError where
     its code is none.
     """
+    with paused_collection():
+        return _inspect(data)
+
+
+def _inspect(data: bytes) -> Inspection:
     spec = read_artefact(data)
     if spec.manifest is None:
         raise InspectionError("the object", "it has no manifest")

@@ -192,7 +192,7 @@ class Tables:
     @cached_property
     def _prefixes(self) -> Mapping[int, Sequence[Prefix]]:
         """The prefixes of buckets by IP version, in address order, one before those inside it."""
-        found = {ip_network(text) for text in {bucket.prefix for bucket in self._manifest.buckets}}
+        found = {read_prefix(text) for text in {bucket.prefix for bucket in self._manifest.buckets}}
         return {
             version: sorted(
                 (p for p in found if p.version == version),
@@ -323,7 +323,7 @@ class Tables:
         """What a bucket says of each service."""
         decision = self._judgements.decisions(bucket.id)
         pattern, _ = self._judgements.record(bucket.id)
-        key = pattern, ip_network(bucket.prefix).version
+        key = pattern, read_prefix(bucket.prefix).version
         words = self._words.get(key)
         if words is None:
             decided = ((span, decision(span.number)) for span in self._spans)
@@ -348,6 +348,14 @@ class Tables:
                 "the tables", f"they name rule {decision >> _VERDICT_BITS}, which is not there"
             ) from None
         return Ruling(words, verdict.label, rule)
+
+
+def read_prefix(text: str) -> Prefix:
+    """A prefix that the manifest names; InspectionError where that is none."""
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise InspectionError("the manifest", str(error)) from None
 
 
 def structure_of(table: str) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wardgate.compiler import compile_policy
 from wardgate.compiler.codegen.specialise import read_template
 from wardgate.compiler.inspect import InspectionError, inspect_artefact
 from wardgate.compiler.inspect.blocks import basic_blocks, longest_way, loops
@@ -40,6 +41,19 @@ def test_every_instruction_stems_from_a_line_of_a_template_or_a_policy(example):
             ).splitlines()
         assert sources[origin.file][origin.line - 1].strip() == origin.text
     assert {file.name for file in example.manifest.files} & sources.keys()
+
+
+def test_either_backend_tells_where_instructions_come_from(tmp_path):
+    text = "version: 1\ntunnel: [10.9.0.0/24]\npolicies: {'*': {mfa: ['10.0.0.1 80/tcp', 'fd00::1 icmp']}}\n"
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    for backend in ("llvmlite", "clang"):
+        found = inspect_artefact(compile_policy(path, backend=backend).data)
+        origins = {one.origin for _, one in found.instructions}
+        assert all(origin.known for origin in origins)
+        assert {origin.file for origin in origins if not origin.file.startswith("bpf_templates/")} == {
+            "policy.yaml"
+        }
 
 
 def test_programs_come_first_and_what_they_call_is_there(example):

@@ -86,6 +86,13 @@ def test_every_rule_that_decides_something_has_a_way(office):
         assert 0 in way.executed["gate_egress" if rule.inbound else "gate_ingress"]
 
 
+def test_datagrams_take_the_fast_path_as_segments_do(inspected):
+    found = inspected("version: 1\npolicies: {'*': {allow: ['10.0.0.1 53/udp', '10.0.0.2 53/tcp']}}\n")
+    ways = Ways(found, read_tables(found.data)).of_rules()
+    assert "reason_of" in found.functions
+    assert not any("reason_of" in way.executed for way in ways.values())
+
+
 def test_a_rule_that_others_shadow_has_no_way(inspected):
     text = "version: 1\npolicies: {'*': {allow: ['10.0.0.1 80/tcp'], deny: ['10.0.0.1']}}\n"
     found = inspected(text)

@@ -208,6 +208,14 @@ def test_views_show_what_the_command_shows(view, inspection):
         assert words in view.locator("main > section:visible").inner_text()
 
 
+def test_tables_have_contents(view):
+    view.keyboard.press("4")
+    for name in ("judge", "services"):
+        view.click(f"#view-tables .contents button:text-is('{name}')")
+        title = view.locator(f"#view-tables h3:text-is('{name}')")
+        assert 0 < title.bounding_box()["y"] < 800
+
+
 def background(view):
     return view.evaluate("getComputedStyle(document.body).backgroundColor")
 
