@@ -18,6 +18,7 @@ from wardgate.compiler.analysis.people import Directory
 from wardgate.compiler.analysis.profiles import Profiles
 from wardgate.compiler.analysis.service_space import (
     Mask,
+    Services,
     ServiceSpace,
     describe_services,
     is_of_one_version,
@@ -67,6 +68,7 @@ class _Comparison:
         self._addresses: AddressSpace = address_space(self._views)
         self._services: ServiceSpace = service_space(self._views)
         self._profiles = Profiles(self._views, self._services)
+        self._told: dict[tuple[int, int], Services] = {}
 
     def difference(self) -> Difference:
         old, new = self._views
@@ -176,18 +178,25 @@ class _Comparison:
             self._directory.describe(users, subjects),
             (users & ~self._directory.unnamed).bit_count(),
             describe_addresses(intervals),
-            describe_services(self._services, mask, version),
+            self._described(box.services, mask, version),
             self._witness(rows, int(cells[0]), mask, inbound),
             old_rules,
             new_rules,
         )
+
+    def _described(self, services: int, mask: Mask, version: int) -> Services:
+        # The same sets come up again and again.
+        key = services, version
+        if key not in self._told:
+            self._told[key] = describe_services(self._services, mask, version)
+        return self._told[key]
 
     def _witness(self, rows: Integers, cell: int, mask: Mask, inbound: bool) -> Witness:
         row = next((r for r in rows.tolist() if self._members[r] != self._directory.unnamed), int(rows[0]))
         user = self._directory.example(self._members[row])
         version = self._addresses.version[cell]
         remote = example_address(self._addresses.intervals[cell], version)
-        atom = self._services.best(np.flatnonzero(mask).tolist(), version)
+        atom = self._services.best(mask, version)
         packet = Packet(remote, *self._services.example(atom, version), inbound)
         decided = []
         for side, view in enumerate(self._views):

@@ -36,7 +36,7 @@ class Profiles:
     def _of_buckets(self, place: int) -> Integers:
         view = self._views[place]
         # The same row says another thing of ICMP for another IP version. Bucket 0 says nothing, of either.
-        keys, of_bucket = np.unique(view.pattern * 8 + view.version, return_inverse=True)
+        keys, of_bucket = np.unique(view.alike()[view.pattern] * 8 + view.version, return_inverse=True)
         found = np.zeros(len(keys), np.int64)
         step = max(1, _CELLS // max(view.width, self._space.count))
         versions = keys % 8

@@ -207,7 +207,7 @@ class _Question:
         version = self._addresses.version[cell]
         number = int(self._profiles.of_bucket[0][bucket])
         row = self._profiles.rows([number])[number]
-        atom = self._services.best(np.flatnonzero(self._wrong(row, version)).tolist(), version)
+        atom = self._services.best(self._wrong(row, version), version)
         session = next(s for s in self._sessions if bool(row[atom] >= _LEAST[s]) is not self._wanted)
         remote = example_address(self._addresses.intervals[cell], version)
         return Packet(remote, *self._services.example(atom, version), self._inbound), session

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -67,9 +68,62 @@ class ServiceSpace:
         """How many atoms there are."""
         return len(self.pieces)
 
-    def best(self, atoms: Sequence[int], version: int) -> int:
-        """Of some atoms, the one whose example is the most usual."""
-        return min(atoms, key=lambda atom: min(_oddness(piece, version) for piece in self.pieces[atom]))
+    def best(self, mask: Mask, version: int) -> int:
+        """Of the atoms in `mask`, the one whose example is the most usual."""
+        atoms = np.flatnonzero(mask)
+        return int(atoms[np.argmin(self._ranks[version][atoms])])
+
+    @cached_property
+    def _ranks(self) -> Mapping[int, Integers]:
+        """The place of each atom in the order of how usual their examples are, by IP version."""
+        found = {}
+        for version in (4, 6):
+            odd = [min(_oddness(piece, version) for piece in pieces) for pieces in self.pieces]
+            ranks = np.zeros(len(odd), np.int64)
+            ranks[sorted(range(len(odd)), key=odd.__getitem__)] = np.arange(len(odd))
+            found[version] = ranks
+        return found
+
+    @cached_property
+    def _with_ports(self) -> Sequence[tuple[int, Integers, Integers, Integers]]:
+        """For each protocol that has ports: its pieces' atoms, first ports and last ports, in port order."""
+        found = []
+        for protocol in PORT_PROTOCOLS:
+            mine = sorted(
+                (piece.low, piece.high, atom)
+                for atom, pieces in enumerate(self.pieces)
+                for piece in pieces
+                if piece.protocol == protocol and piece.low is not None and piece.high is not None
+            )
+            low, high, atoms = np.array(mine, np.int64).T
+            found.append((protocol, atoms, low, high))
+        return found
+
+    @cached_property
+    def _without_ports(self) -> tuple[Integers, Integers]:
+        """The protocols that have none, and the atom of each."""
+        found = [
+            (p.protocol, atom) for atom, pieces in enumerate(self.pieces) for p in pieces if p.low is None
+        ]
+        protocols, atoms = np.array(found, np.int64).T
+        return protocols, atoms
+
+    def portless(self, mask: Mask) -> set[int]:
+        """The protocols without ports in these atoms."""
+        protocols, atoms = self._without_ports
+        return set(protocols[mask[atoms]].tolist())
+
+    def ports(self, mask: Mask) -> Mapping[int, list[tuple[int, int]]]:
+        """The ranges of ports in these atoms, in order and apart, by protocol; none is empty."""
+        found = {}
+        for protocol, atoms, low, high in self._with_ports:
+            chosen = mask[atoms]
+            first, last = low[chosen], high[chosen]
+            if len(first):
+                begins = np.append(True, first[1:] != last[:-1] + 1)
+                ends = np.append(begins[1:], True)
+                found[protocol] = list(zip(first[begins].tolist(), last[ends].tolist(), strict=True))
+        return found
 
     def example(self, atom: int, version: int) -> tuple[int, int | None]:
         """A service in the atom, as protocol and port towards an address of IP `version`: one that packets
@@ -178,50 +232,32 @@ def word_of(form: ServiceForm) -> str:
 
 def is_of_one_version(space: ServiceSpace, mask: Mask) -> bool:
     """Whether these atoms are other services for IPv4 than for IPv6, in the words of the language."""
-    bare = _bare(space, mask)
-    generic = len(bare) > len(_PORTLESS) // 2
-    return (_OTHER_ICMP in bare) is not generic
+    bare = space.portless(mask)
+    return (_OTHER_ICMP in bare) is not _is_most(bare)
 
 
 def describe_services(space: ServiceSpace, mask: Mask, version: int) -> Services:
     """The services of the atoms in `mask`, towards addresses of IP `version`; or of both where
     `is_of_one_version` is false."""
-    everything = len(_bare(space, mask)) > len(_PORTLESS) // 2
+    everything = _is_most(space.portless(mask))
     chosen = ~mask if everything else mask
-    forms: list[ServiceForm] = list(_port_forms(space, chosen))
-    bare = _bare(space, chosen)
+    forms: list[ServiceForm] = list(_port_forms(space.ports(chosen)))
+    bare = space.portless(chosen)
     if ICMP in bare:
         forms.append(Icmp())
     forms += [Protocol(number) for number in sorted(actual(n, version) for n in bare - {ICMP})]
     return Services(everything, tuple(forms))
 
 
-def _bare(space: ServiceSpace, mask: Mask) -> set[int]:
-    return {
-        piece.protocol
-        for atom in np.flatnonzero(mask).tolist()
-        for piece in space.pieces[atom]
-        if piece.low is None
-    }
+def _is_most(bare: set[int]) -> bool:
+    """Whether these protocols are better told by those that are missing."""
+    return len(bare) > len(_PORTLESS) // 2
 
 
-def _port_forms(space: ServiceSpace, mask: Mask) -> Iterable[ServiceForm]:
-    ranges: dict[int, list[tuple[int, int]]] = {}
-    pieces = (piece for atom in np.flatnonzero(mask).tolist() for piece in space.pieces[atom])
-    for piece in sorted(
-        (p for p in pieces if p.low is not None), key=lambda p: (PORT_PROTOCOLS.index(p.protocol), p.low)
-    ):
-        assert piece.low is not None  # noqa: S101 - those that are None were left out
-        assert piece.high is not None  # noqa: S101
-        mine = ranges.setdefault(piece.protocol, [])
-        if mine and mine[-1][1] + 1 == piece.low:
-            mine[-1] = (mine[-1][0], piece.high)
-        else:
-            mine.append((piece.low, piece.high))
-    whole = [protocol for protocol in ranges if ranges[protocol] == [(0, MAX_PORT)]]
-    shared = set.intersection(*map(set, ranges.values())) if len(ranges) == len(PORT_PROTOCOLS) else set()
-    if len(whole) == len(PORT_PROTOCOLS):
-        shared = set()
+def _port_forms(ranges: Mapping[int, list[tuple[int, int]]]) -> Iterable[ServiceForm]:
+    shared: set[tuple[int, int]] = set()
+    if len(ranges) == len(PORT_PROTOCOLS):
+        shared = set.intersection(*map(set, ranges.values())) - {(0, MAX_PORT)}
     for low, high in sorted(shared):
         yield Ports(frozenset(PORT_PROTOCOLS), low, high)
     for protocol, mine in ranges.items():

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from wardgate.compiler.lowering.lines import PAGE, PAGE_BITS, Lines
 from wardgate.compiler.lowering.patterns import VERDICT_BITS
-from wardgate.compiler.lowering.ragged import Integers, Lists
+from wardgate.compiler.lowering.ragged import Integers, Lists, distinct, offsets_of
 from wardgate.compiler.validation.services import DecodedServices
 from wardgate.runtime.layout.manifest import RuleSource
 
@@ -105,6 +105,18 @@ class View:
         """How much these rows of decisions let pass of these service classes."""
         entries = self._entries(patterns)[:, columns]
         found: Openness = _OPENNESS[entries & _VERDICT]
+        return found
+
+    def alike(self) -> Integers:
+        """For each row of decisions, the first one with the same verdicts, whichever rules give them."""
+        openness = _OPENNESS[self.values.values & _VERDICT].astype(np.int64)
+        starts = self.values.offsets[:-1]
+        kept = np.ones(len(openness), bool)
+        kept[1:] = openness[1:] != openness[:-1]
+        kept[starts] = True
+        runs = (self.columns.values << VERDICT_BITS | openness)[kept]
+        number, first = distinct(Lists(runs, offsets_of(np.add.reduceat(kept.astype(np.int64), starts))))
+        found: Integers = first[number]
         return found
 
     def _entries(self, patterns: Integers) -> Integers:

@@ -15,7 +15,8 @@ from wardgate.runtime.layout.manifest import FORMAT_VERSION
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 OFFICE = EXAMPLES / "office.yaml"
 COMMANDS = (
-    "compile", "check", "explain", "run", "watch", "top", "status", "session", "swap", "rollback", "detach",
+    "compile", "check", "schema", "explain", "diff", "prove", "inspect", "run", "watch", "top", "status", "session",
+    "swap", "rollback", "detach",
     "session grant", "session revoke", "session list",
 )  # fmt: skip
 BROKEN_POLICIES = {
@@ -81,6 +82,9 @@ def test_help_fits_80_columns(e2e, command):
         ["explain", OFFICE, *QUESTION, "--batch", "-"],
         ["explain", OFFICE, "--as", "alice", "--to", "10.0.0.5", "--service", "web"],
         ["compile", OFFICE, "--backend", "gcc"], ["compile", OFFICE, "--resolve", "x"],
+        ["diff", OFFICE], ["diff", OFFICE, "/nowhere.yaml"],
+        ["prove", OFFICE], ["prove", OFFICE, ""], ["prove", OFFICE, "never: {as: nobody}"],
+        ["prove", OFFICE, "never: ["],
         ["session", "grant", "10.9.0.2"], ["session", "grant", "10.9.0.2", "--for", "soon"],
         ["session", "grant", "nowhere", "--for", "1m"], ["run", OFFICE],
     ],
@@ -94,11 +98,16 @@ def test_wrong_usage_is_2(e2e, arguments):
 
 
 @pytest.mark.parametrize("name", BROKEN_POLICIES)
-@pytest.mark.parametrize("command", ["check", "compile", "explain"])
+@pytest.mark.parametrize("command", ["check", "compile", "explain", "diff", "prove"])
 def test_broken_policies_are_1(e2e, tmp_path, name, command):
     path = tmp_path / "policy.yaml"
     path.write_bytes(BROKEN_POLICIES[name])
-    more = {"compile": ["-o", tmp_path / "out.o"], "explain": QUESTION}.get(command, [])
+    more = {
+        "compile": ["-o", tmp_path / "out.o"],
+        "explain": QUESTION,
+        "diff": [OFFICE],
+        "prove": ["never: {as: '*', to: 10.0.0.5}"],
+    }.get(command, [])
     done = e2e.run_wardgate(command, path, *more)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("policy.yaml:")
@@ -119,14 +128,18 @@ def test_broken_policies_as_data(e2e, tmp_path, name):
     assert {"file", "line", "column", "message", "code"} <= set(document["diagnostics"][0])
 
 
-@pytest.mark.parametrize("command", ["explain", "run"])
+@pytest.mark.parametrize("command", ["explain", "diff", "run"])
 def test_broken_artefacts_are_3(e2e, tmp_path, office, command):
     for name, data in broken_artefacts(office.read_bytes()).items():
-        if command == "explain" and not data.startswith(b"\x7fELF"):
+        if command != "run" and not data.startswith(b"\x7fELF"):
             continue  # not an ELF file: it is read as a policy
         path = tmp_path / "broken.o"
         path.write_bytes(data)
-        more = {"explain": QUESTION, "run": ["--device", "lo", "--devices", EXAMPLES / "devices.yaml"]}
+        more = {
+            "explain": QUESTION,
+            "diff": [OFFICE],
+            "run": ["--device", "lo", "--devices", EXAMPLES / "devices.yaml"],
+        }
         done = e2e.run_wardgate(command, path, *more[command])
         assert (done.returncode, done.stdout) == (3, ""), name
         assert "Traceback" not in done.stderr, name
@@ -393,6 +406,7 @@ def test_run_needs_no_compiler():
         (["session", "grant", "--help"], ("wardgate.compiler", "llvmlite", "pyroute2", "yaml")),
         (["check", str(OFFICE)], ("wardgate.runtime.gate", "llvmlite", "pyroute2")),
         (["explain", str(OFFICE), *QUESTION], ("wardgate.runtime.gate", "llvmlite", "pyroute2")),
+        (["diff", str(OFFICE), str(OFFICE)], ("wardgate.runtime.gate", "llvmlite", "pyroute2")),
         (["--help"], ("wardgate.compiler", "wardgate.runtime", "yaml", "llvmlite", "pyroute2")),
     ):
         done = subprocess.run(
