@@ -83,8 +83,14 @@ class KernelJudge:
             subject=subject,
             classes=before or bytes(SUBJECT_CLASS.value_size),
         ):
-            if entry.layout.name in loaded:
+            if entry.layout.name not in loaded:
+                continue
+            try:
                 loaded[entry.layout.name].update(entry.key, entry.value)
+            except BpfError as error:
+                raise EngineError(
+                    f"the map {entry.layout.name} takes no more devices: {error.cause}"
+                ) from None
 
     def close(self) -> None:
         """Unload the programs and maps."""
