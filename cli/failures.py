@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -129,9 +129,10 @@ def _of_compiler(error: Exception) -> Failure | None:
         or (inspection and isinstance(error, inspection.InspectionError))
     ):
         gap = "" if error.cause.startswith("\n") else " "
-        return _plain(
+        failure = _plain(
             SYSTEM_REFUSED, f"cannot {error.operation} {error.subject}:{gap}{error.cause}", error.remedy
         )
+        return replace(failure, diagnostics=_of_backend(getattr(error, "diagnostics", ())))
     analysis = sys.modules.get("wardgate.compiler.analysis.errors")
     if analysis and isinstance(error, analysis.AnalysisError):
         return _plain(
@@ -148,6 +149,22 @@ def _of_compiler(error: Exception) -> Failure | None:
         message, _, remedy = str(error).partition("; ")
         return _plain(SYSTEM_REFUSED, message, remedy)
     return None
+
+
+def _of_backend(complaints: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+    """Compilers' complaints, at lines of policies and templates."""
+    return [
+        {
+            "severity": "error" if one.is_error else one.kind,
+            "code": "compiler",
+            "message": one.message,
+            "file": one.file if one.line else None,
+            "line": one.line or None,
+            "column": one.column or None,
+            "excerpt": one.excerpt.splitlines(),
+        }
+        for one in complaints
+    ]
 
 
 def _of_budget(error: Any) -> Failure:

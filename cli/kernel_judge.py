@@ -68,7 +68,6 @@ class KernelJudge:
     def _add(self, device: Device, address: Address) -> None:
         if address in self._known:
             return
-        self._known.add(address)
         subject = self._subjects.setdefault(device.user, len(self._subjects) + 1)
         loaded = self._object.maps
         key, before = class_key(self.manifest, subject), None
@@ -83,8 +82,15 @@ class KernelJudge:
             subject=subject,
             classes=before or bytes(SUBJECT_CLASS.value_size),
         ):
-            if entry.layout.name in loaded:
+            if entry.layout.name not in loaded:
+                continue
+            try:
                 loaded[entry.layout.name].update(entry.key, entry.value)
+            except BpfError as error:
+                raise EngineError(
+                    f"the map {entry.layout.name} takes no more devices: {error.cause}"
+                ) from None
+        self._known.add(address)
 
     def close(self) -> None:
         """Unload the programs and maps."""

@@ -44,6 +44,14 @@ def gate_name(function: F) -> F:
     return click.option("--name", metavar="NAME", help="Which gate; not needed where there is one.")(function)
 
 
+def trace(function: F) -> F:
+    """`--trace` of a gate's events."""
+    return click.option(
+        "--trace", is_flag=True,
+        help="Tell of every packet, those that pass too: to look closer, since it costs each packet.",
+    )(function)  # fmt: skip
+
+
 def as_duration(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
     """Callback of an option like `10m`: seconds."""
     if value is None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from wardgate.compiler.language import Resolver
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ADDRESSES = 1 << 15
+"""Of a tunnel that is all one user's, so many may be in a capture for the kernel to judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,13 @@ def devices_of(user: str | None, file: Path | None, tunnel: Sequence[str]) -> tu
     if file is None:
         from wardgate.compiler.language.query import parse_query_user
 
-        return OneUser(parse_query_user(user or ""), tunnel), 1
+        if not tunnel:
+            raise CommandError(
+                "the policy has no tunnel, so its users' addresses are not known",
+                "give --devices FILE",
+                USAGE,
+            )
+        return OneUser(parse_query_user(user or ""), tunnel), _ADDRESSES
     from wardgate.cli import devices
 
     found = devices.read(file)

@@ -19,10 +19,11 @@ from typing import Final, Self
 from wardgate.runtime.addresses import is_ipv6, number_of, number_range
 from wardgate.runtime.attach import Hook
 from wardgate.runtime.codec import U32, record_codec
-from wardgate.runtime.errors import ArtefactError
+from wardgate.runtime.errors import ArtefactError, LayoutError
 from wardgate.runtime.layout.codes import LinkHeader
 from wardgate.runtime.layout.manifest import Manifest, TunnelIndex
 from wardgate.runtime.layout.maps import (
+    CONFIG_SECTION,
     MAPS_BY_NAME,
     PROGRAM_EGRESS,
     PROGRAM_INGRESS,
@@ -31,7 +32,7 @@ from wardgate.runtime.layout.maps import (
     SUBJECT_CLASS,
     Scope,
 )
-from wardgate.runtime.layout.records import HITS, HITS_A_BLOCK
+from wardgate.runtime.layout.records import CONFIG, HITS, HITS_A_BLOCK
 from wardgate.runtime.maps import Map, TypedMap
 from wardgate.runtime.object import LoadedObject, load_object
 from wardgate.runtime.owners import Index
@@ -230,7 +231,7 @@ def build(
     before = generations(pins)
     number = max((generation.number for generation in before), default=0) + 1
     generation = Generation(pins.generations / f"{NEXT}{number}")
-    config = {"link_header": int(link_header), "generation": number, "trace": 0}
+    config = {"link_header": int(link_header), "generation": number}
     entries = sizes(slots, uncovered_versions(manifest))
     resize = {**entries, SUBJECT_CLASS.name: class_entries(slots, bits)}
     with ExitStack() as stack:
@@ -273,6 +274,16 @@ def covered_range(index: TunnelIndex) -> range:
     """The numbers of the addresses that an index covers."""
     first = number_of(ip_address(index.base))
     return range(first, first + index.size)
+
+
+def traced(spec: ObjectSpec) -> ObjectSpec:
+    """An artefact that tells of every packet, those that pass too and without a rate limit. It is another
+    one: a gate that is given it swaps to it. LayoutError where it has no configuration."""
+    table = spec.data.get(CONFIG_SECTION)
+    if table is None or len(table.data) != CONFIG.size:
+        raise LayoutError(CONFIG_SECTION, "is missing, or not one of this release")
+    data = CONFIG.pack({**CONFIG.unpack(table.data), "trace": 1})
+    return replace(spec, data={**spec.data, CONFIG_SECTION: replace(table, data=data)})
 
 
 def stored_manifest(spec: ObjectSpec) -> StoredManifest:

@@ -13,17 +13,21 @@ from wardgate.cli.gates import open_gate
 
 @click.command("swap")
 @click.argument("artefact", metavar="ARTEFACT", type=options.FILE)
+@options.trace
 @options.gate_name
 @options.common
 @options.pass_console
-def swap_command(console: Console, artefact: Path, name: str | None) -> None:
+def swap_command(console: Console, artefact: Path, trace: bool, name: str | None) -> None:
     """Switch the gate to another artefact, in one step.
 
     Sessions stay. The policy before stays loaded, for `wardgate rollback`.
     """
-    data = artefact.read_bytes()
+    from wardgate.runtime.elf import read_artefact
+    from wardgate.runtime.generation import traced
+
+    spec = read_artefact(artefact.read_bytes())
     gate = open_gate(name)
-    gate.swap(data)
+    gate.swap(traced(spec) if trace else spec)
     status = gate.status()
     if console.json:
         console.document(document(status))

@@ -40,6 +40,7 @@ _WAYS = ("tcx", "clsact", "xdp-link-driver", "xdp-link-generic", "xdp-netlink-dr
     help=f"Attach in this way only, not the best that the kernel has: {', '.join(_WAYS)}.",
 )  # fmt: skip
 @click.option("--detach-after-load", is_flag=True, help="Exit when the gate enforces; it stays.")
+@options.trace
 @options.common
 @options.pass_console
 def run_command(
@@ -51,6 +52,7 @@ def run_command(
     hook: str,
     ways: Sequence[str],
     detach_after_load: bool,
+    trace: bool,
 ) -> None:
     """Enforce an artefact on a device and show the packets that it drops.
 
@@ -59,7 +61,7 @@ def run_command(
     """
     console.stream = True
     with _stoppable():
-        gate, adopted = _start(artefact, device, devices_file, name, hook, ways)
+        gate, adopted = _start(artefact, device, devices_file, name, hook, ways, trace=trace)
     status = gate.status()
     attached = {
         "event": "attached",
@@ -99,7 +101,14 @@ def _stoppable() -> Iterator[None]:
 
 
 def _start(
-    artefact: Path, device: str, devices_file: Path, name: str | None, hook: str, ways: Sequence[str]
+    artefact: Path,
+    device: str,
+    devices_file: Path,
+    name: str | None,
+    hook: str,
+    ways: Sequence[str],
+    *,
+    trace: bool,
 ) -> tuple[Gate, bool]:
     """The gate, enforcing, and whether it was there before."""
     from wardgate.cli import devices
@@ -107,10 +116,13 @@ def _start(
     from wardgate.runtime.devices import DeviceSpec, check_devices
     from wardgate.runtime.elf import read_artefact
     from wardgate.runtime.gate import Gate
+    from wardgate.runtime.generation import traced
     from wardgate.runtime.layout.maps import DEVICE_SLOTS
 
     found = devices.read(devices_file)
     spec = read_artefact(artefact.read_bytes())
+    if trace:
+        spec = traced(spec)
     tunnel = spec.manifest.tunnel if spec.manifest else ()
     _check_addresses(found, devices_file, tunnel)
     specs = [DeviceSpec(one.addresses, one.user) for one in found]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @options.common
 @options.pass_console
 def watch_command(console: Console, user: str | None, reasons: tuple[str, ...], name: str | None) -> None:
-    """Show the packets that a gate drops, as they come.
+    """Show the packets that a gate drops, as they come; with `swap --trace`, also those that pass.
 
     A device that has many dropped is shown some of them, and the count of the others. A gate's events
     have one reader: this command, or the `wardgate run` that shows them.

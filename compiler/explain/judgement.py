@@ -60,7 +60,7 @@ class KnownDevices:
 
 
 class OneUser:
-    """All of the tunnel is one device of `user`; of a policy without a tunnel, whatever sends."""
+    """All of the tunnel is one device of `user`."""
 
     def __init__(self, user: str, tunnel: Sequence[str]) -> None:
         self._device = Device(1, user)

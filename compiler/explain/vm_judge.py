@@ -86,7 +86,6 @@ class _Gate:
         """Tell the maps of a device's address."""
         if address in self._known:
             return
-        self._known.add(address)
         subject = self._subjects.setdefault(device.user, len(self._subjects) + 1)
         there = self._table(SUBJECT_CLASS.name)
         before = there.lookup(class_key(self._manifest, subject)) if there else None
@@ -102,6 +101,7 @@ class _Gate:
             table = self._table(entry.layout.name)
             if table is not None and (code := table.update(entry.key, entry.value)):
                 raise EngineError(f"the map {entry.layout.name} takes no more devices (error {-code})")
+        self._known.add(address)
 
     def _table(self, name: str) -> ArrayTable | HashTable | None:
         table = self.machine.maps.get(name)

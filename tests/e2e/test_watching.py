@@ -52,6 +52,30 @@ def test_watch_shows_what_was_asked_for(bed, e2e, udp) -> None:
     assert bed.command("status")["enforcing"]
 
 
+def test_a_traced_policy_tells_of_what_passes(bed, e2e, udp, artefact) -> None:
+    """Until the rollback, which is to the same policy without."""
+    sender = udp(bed.network.clients["alice"], e2e.ADDRESSES["alice"][0])
+    bed.command("swap", artefact, "--trace")
+    sender.sendto(b"x", (e2e.ALLOWED[0], 53))
+    process = start(bed, e2e, "watch", "--as", "alice")
+    assert process.stdout.readline().startswith(
+        f'passed alice {e2e.ADDRESSES["alice"][0]} -> {e2e.ALLOWED[0]} 53/udp: policy.yaml:9:13 "open 80/tcp'
+    )
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    bed.command("rollback")
+    sender.sendto(b"x", (e2e.ALLOWED[0], 53))
+    sender.sendto(b"x", (e2e.ELSEWHERE[0], 53))
+    process = start(bed, e2e, "watch", "--as", "alice", "--json")
+    event = {"generation": 2}
+    # What the traced one told last may be there yet.
+    while event["generation"] == 2:
+        event = json.loads(process.stdout.readline())
+    assert (event["event"], event["destination"]) == ("drop", e2e.ELSEWHERE[0])
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+
 def test_watch_ends_with_the_gate(bed, e2e) -> None:
     process = start(bed, e2e, "watch")
     e2e.run_wardgate("detach", "--name", bed.name, namespace=bed.network.gateway)

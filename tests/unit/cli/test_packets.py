@@ -95,6 +95,19 @@ def test_a_broken_file_says_so_after_what_was_fine(tmp_path: Path) -> None:
     assert said.exception.status == 2
 
 
+def test_a_policy_without_a_tunnel_needs_devices(tmp_path: Path) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text('version: 1\npolicies: {"*": {allow: ["10.0.0.53"]}}\n')
+    words = [str(policy), "--packet", QUESTION.hex()]
+    unknown = CliRunner().invoke(
+        explain_command, [*words, "--as", "alice"], obj=Console(), standalone_mode=False
+    )
+    assert isinstance(unknown.exception, CommandError)
+    assert unknown.exception.remedy == "give --devices FILE"
+    known = CliRunner().invoke(explain_command, [*words, "--devices", DEVICES], obj=Console())
+    assert "fate     pass" in known.stdout
+
+
 def test_one_packet() -> None:
     said = explain("--packet", packets.ethernet(DENIED).hex(" "), "--as", "carol")
     assert said.stdout.splitlines()[0] == "packet   10.9.0.4 -> 10.1.2.3 22/tcp, 40 bytes"
