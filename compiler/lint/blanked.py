@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from wardgate.compiler.language.model import Prefix, Rule
 from wardgate.compiler.lint.masks import Mask
-from wardgate.compiler.lint.side import Side, numbers_of
+from wardgate.compiler.lint.side import Side
 
 DnsNames = Mapping[str, Mapping[str, tuple[Prefix, ...]]]
 """By the destination that a rule may have: the DNS names that it is or contains, with their addresses."""
@@ -45,7 +45,7 @@ def blanked_buckets(side: Side) -> Iterator[Blanked]:
             first = min((rules[subject][0] for subject in meeting.subjects), key=lambda rule: rule.id)
             if first.id in seen:
                 continue
-            said = side.said(node, meeting.bits)
+            said = side.said(node, meeting.key)
             mentioned = said[0] | said[1] | said[2]
             for number in meeting.classes:
                 found = _blanked(side, node, number, first, mentioned)
@@ -56,19 +56,19 @@ def blanked_buckets(side: Side) -> Iterator[Blanked]:
 
 
 def _blanked(side: Side, node: int, number: int, first: Rule, mentioned: Mask) -> Blanked | None:
-    bits, outer = side.bits[number], side.nodes[node].parent
-    while outer >= 0 and not bits & side.nodes[outer].bits:
+    outer = side.nodes[node].parent
+    while outer >= 0 and not side.present(outer, number):
         outer = side.nodes[outer].parent
     if outer < 0:
         return None
-    subjects = bits & side.nodes[outer].bits
+    subjects = side.present(outer, number)
     _, mfa, allow = side.said(outer, subjects)
     mask = (mfa | allow) & ~mentioned
     if not mask or side.decided_at(node, side.has(number)) is None:
         return None
     lost = [
         rule
-        for subject in numbers_of(subjects)
+        for subject in side.subjects_in(subjects)
         for rule in side.nodes[outer].rules[subject]
         if side.mask(rule, outer) & mask
     ]

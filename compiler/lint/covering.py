@@ -9,7 +9,7 @@ from wardgate.compiler.language.model import Address, Rule
 from wardgate.compiler.lint.dead import Living
 from wardgate.compiler.lint.findings import InconsistencyError
 from wardgate.compiler.lint.masks import Mask
-from wardgate.compiler.lint.side import RANKS, Side, numbers_of
+from wardgate.compiler.lint.side import RANKS, Side
 
 _ENOUGH = 6
 """Rules of one kind after which no more are looked for: nobody reads on, and there may be thousands."""
@@ -109,7 +109,7 @@ def _inside(side: Side, node: int, number: int) -> list[Rule]:
     while waiting and len(found) < _ENOUGH:
         at = waiting.pop()
         if has(at):
-            found.append(side.nodes[at].rules[numbers_of(side.present(at, number))[0]][0])
+            found.append(side.nodes[at].rules[side.subjects_in(side.present(at, number))[0]][0])
         else:
             waiting += reversed(side.nodes[at].children)
     return found

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 
 from wardgate.compiler.language.model import Rule
 from wardgate.compiler.lint.masks import Mask
-from wardgate.compiler.lint.side import NOTHING, RANKS, Masks, Meeting, Side, numbers_of
+from wardgate.compiler.lint.side import NOTHING, RANKS, Masks, Meeting, Side
 
 
 class Part:
@@ -100,7 +100,9 @@ class Living:
     def bucket(self, node: int, number: int) -> list[tuple[Rule, Mask]]:
         """The rules of a policy class for a node's prefix, with what they cover."""
         parts = self.parts[node]
-        subjects = [subject for subject in numbers_of(self.side.present(node, number)) if subject in parts]
+        subjects = [
+            subject for subject in self.side.subjects_in(self.side.present(node, number)) if subject in parts
+        ]
         return [pair for subject in subjects for pair in parts[subject].rules.values()]
 
     def _order(self, rule: Rule) -> tuple[int, int, int]:

@@ -67,15 +67,15 @@ def _joined(side: Side, node: int, outer: _Guards) -> _Guards:
 
 
 def _look(side: Side, node: int, guarding: _Guards, found: dict[int, Overridden]) -> None:
-    bits = sum(1 << subject for subject in guarding)
     for meeting in side.meetings(node):
-        said = side.said(node, meeting.bits)
+        said = side.said(node, meeting.key)
         if not said[_MFA] | said[_ALLOW]:
             continue
-        having = 0
+        shared, own = 0, set()
         for number in meeting.classes:
-            having |= side.bits[number]
-        for subject in numbers_of(having & bits):
+            shared |= side.shared[number]
+            own.add(side.own_of[number])
+        for subject in sorted({*numbers_of(shared), *own} & guarding.keys()):
             passing = _by_others(side, node, meeting, subject)
             deny, mfa = guarding[subject]
             if passing.any & deny or passing.open & mfa:
@@ -83,7 +83,7 @@ def _look(side: Side, node: int, guarding: _Guards, found: dict[int, Overridden]
 
 
 def _by_others(side: Side, node: int, meeting: Meeting, subject: int) -> _Passing:
-    _, mfa, allow = side.said(node, meeting.bits)
+    _, mfa, allow = side.said(node, meeting.key)
     if subject in meeting.subjects:
         own = side.own(node, subject)
         mfa &= ~own[_MFA]
@@ -127,7 +127,7 @@ def _guards_around(side: Side, node: int, subject: int, passing: _Passing) -> It
 
 def _takers(side: Side, node: int, meeting: Meeting, subject: int, taken: Mask) -> Iterator[Rule]:
     """The rules of a bucket that let `taken` pass, or some of it."""
-    said = side.said(node, meeting.bits)
+    said = side.said(node, meeting.key)
     for other in meeting.subjects:
         if other != subject:
             for rule in side.nodes[node].rules[other]:

@@ -8,12 +8,12 @@ them is an answer for every packet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
-from wardgate.compiler.language.model import Action, Address, Policy, Prefix, Rule
+from wardgate.compiler.language.model import EVERYONE, GROUP_MARK, Action, Address, Policy, Prefix, Rule
 from wardgate.compiler.lint.masks import Mask, ServiceMasks
 from wardgate.compiler.lowering.classes import PolicyClasses
 from wardgate.compiler.lowering.destinations import destinations
@@ -27,12 +27,17 @@ Masks = tuple[Mask, Mask, Mask]
 NOTHING: Masks = (0, 0, 0)
 
 
+Key = int
+"""Subjects of a policy class: those that users share, `*` and groups, as bits; and above these bits the
+number of the user whose own rules are among them, from 1, if any. A policy class has one such user."""
+
+
 @dataclass(frozen=True, slots=True)
 class Meeting:
     """The subjects with rules for a prefix that meet in some policy classes, and those classes, both
-    ascending. Their rules for the prefix are these classes' bucket. `bits`: the subjects, as bits."""
+    ascending. Their rules for the prefix are these classes' bucket. `key`: the subjects as one number."""
 
-    bits: int
+    key: Key
     subjects: tuple[int, ...]
     classes: tuple[int, ...]
 
@@ -42,8 +47,8 @@ class Node:
     """A prefix that rules are about. The nodes inside it are those from its own number up to `end`.
 
     `parent`: the node around it, -1: none. `children`: the nodes directly inside. `spare`: an address in
-    it that is in none of them, None where they leave none. `rules`: its rules by subject; `bits`: these
-    subjects, as bits.
+    it that is in none of them, None where they leave none. `rules`: its rules by subject; `shared`: those of
+    these subjects that several users may have, as bits.
     """
 
     prefix: Prefix
@@ -52,7 +57,7 @@ class Node:
     children: tuple[int, ...]
     spare: int | None
     rules: dict[int, tuple[Rule, ...]]
-    bits: int
+    shared: int
 
 
 class Side:
@@ -62,21 +67,26 @@ class Side:
         self.inbound = inbound
         self.rules = tuple(rule for rule in policy.rules if rule.inbound is inbound)
         self._masks = masks
-        self.subjects = tuple(dict.fromkeys(rule.subject for rule in policy.rules))
+        names = dict.fromkeys(rule.subject for rule in policy.rules)
+        shared = [name for name in names if name == EVERYONE or name.startswith(GROUP_MARK)]
+        self._width = len(shared)
+        self.subjects = tuple(dict.fromkeys((*shared, *names)))
         self.number_of = {name: number for number, name in enumerate(self.subjects)}
         self.classes = tuple(
             frozenset(self.number_of[name] for name in found.subjects) for found in classes.classes
         )
         """The subjects of each policy class."""
-        self.bits = tuple(sum(1 << number for number in subjects) for subjects in self.classes)
-        """The same, as bits."""
+        self.shared = tuple(_bits(subjects, self._width) for subjects in self.classes)
+        """Of each policy class, the subjects that several users may have, as bits."""
+        self.own_of = tuple(max(subjects, default=-1) for subjects in self.classes)
+        """Of each, the subject that is one user; where there is none, another one, or -1."""
         having: list[list[int]] = [[] for _ in self.subjects]
         for number, subjects in enumerate(self.classes):
             for subject in subjects:
                 having[subject].append(number)
         self.having = tuple(tuple(numbers) for numbers in having)
         """The policy classes of each subject."""
-        self.nodes, self.places = _tree(self.rules, self.number_of)
+        self.nodes, self.places = _tree(self.rules, self.number_of, self._width)
         self._meetings: dict[int, tuple[Meeting, ...]] = {}
         self._own: dict[tuple[int, int], Masks] = {}
         self._said: dict[tuple[int, int], Masks] = {}
@@ -109,18 +119,19 @@ class Side:
         few subjects come first."""
         found = self._meetings.get(node)
         if found is None:
-            found = self._meetings[node] = self._meet(self.nodes[node])
+            found = self._meetings[node] = self._meet(node)
         return found
 
-    def _meet(self, node: Node) -> tuple[Meeting, ...]:
+    def _meet(self, at: int) -> tuple[Meeting, ...]:
+        node = self.nodes[at]
         if len(node.rules) == 1:
             (subject,) = node.rules
             classes = self.having[subject]
-            return (Meeting(node.bits, (subject,), classes),) if classes else ()
-        grouped: dict[int, list[int]] = {}
+            return (Meeting(self.present(at, classes[0]), (subject,), classes),) if classes else ()
+        grouped: dict[Key, list[int]] = {}
         for number in sorted({number for subject in node.rules for number in self.having[subject]}):
-            grouped.setdefault(self.bits[number] & node.bits, []).append(number)
-        found = [Meeting(bits, numbers_of(bits), tuple(classes)) for bits, classes in grouped.items()]
+            grouped.setdefault(self.present(at, number), []).append(number)
+        found = [Meeting(key, self.subjects_in(key), tuple(classes)) for key, classes in grouped.items()]
         return tuple(sorted(found, key=lambda meeting: (len(meeting.subjects), meeting.subjects)))
 
     def own(self, node: int, subject: int) -> Masks:
@@ -134,14 +145,14 @@ class Side:
             found = self._own[key] = (masks[0], masks[1], masks[2])
         return found
 
-    def said(self, node: int, bits: int) -> Masks:
-        """What a bucket says of each service: the rules for a node's prefix of the subjects `bits`, of
-        which the stronger ones win."""
-        key = (node, bits)
+    def said(self, node: int, subjects: Key) -> Masks:
+        """What a bucket says of each service: the rules of `subjects` for a node's prefix, of which the
+        stronger ones win."""
+        key = (node, subjects)
         found = self._said.get(key)
         if found is None:
             deny = mfa = allow = 0
-            for subject in numbers_of(bits):
+            for subject in self.subjects_in(subjects):
                 own = self.own(node, subject)
                 deny |= own[0]
                 mfa |= own[1]
@@ -149,9 +160,19 @@ class Side:
             found = self._said[key] = (deny, mfa & ~deny, allow & ~(deny | mfa))
         return found
 
-    def present(self, node: int, number: int) -> int:
-        """The subjects of a policy class that have rules for a node's prefix, as bits."""
-        return self.bits[number] & self.nodes[node].bits
+    def present(self, node: int, number: int) -> Key:
+        """The subjects of a policy class that have rules for a node's prefix; 0: none has."""
+        at, own = self.nodes[node], self.own_of[number]
+        key = self.shared[number] & at.shared
+        if own >= self._width and own in at.rules:
+            key |= (own - self._width + 1) << self._width
+        return key
+
+    def subjects_in(self, key: Key) -> tuple[int, ...]:
+        """The subjects that a key is of, ascending."""
+        found = numbers_of(key & (1 << self._width) - 1)
+        own = key >> self._width
+        return (*found, self._width + own - 1) if own else found
 
     def around(self, node: int) -> Iterator[int]:
         """The nodes around a node, innermost first."""
@@ -162,8 +183,7 @@ class Side:
 
     def has(self, number: int) -> Callable[[int], bool]:
         """Whether a policy class has a bucket at a node."""
-        bits, nodes = self.bits[number], self.nodes
-        return lambda node: bits & nodes[node].bits != 0
+        return lambda node: self.present(node, number) != 0
 
     def decided_at(self, node: int, has: Callable[[int], bool]) -> Address | None:
         """An address for which a node is the innermost of those that `has` says are there; None where the
@@ -183,7 +203,9 @@ class Side:
         return None
 
 
-def _tree(rules: tuple[Rule, ...], number_of: dict[str, int]) -> tuple[tuple[Node, ...], dict[Prefix, int]]:
+def _tree(
+    rules: tuple[Rule, ...], number_of: dict[str, int], width: int
+) -> tuple[tuple[Node, ...], dict[Prefix, int]]:
     """The nodes, in address order, a prefix before those inside it; and the number of each prefix."""
     met: dict[Prefix, dict[int, list[Rule]]] = {}
     for rule in rules:
@@ -204,9 +226,18 @@ def _tree(rules: tuple[Rule, ...], number_of: dict[str, int]) -> tuple[tuple[Nod
         inside = tuple(reversed(children[number]))
         spare = _spare(spans[number], [spans[child] for child in inside])
         by_subject = {subject: tuple(found) for subject, found in met[prefix].items()}
-        bits = sum(1 << subject for subject in by_subject)
-        nodes.append(Node(prefix, space.parents[number] - 1, ends[number], inside, spare, by_subject, bits))
+        shared = _bits(by_subject, width)
+        nodes.append(Node(prefix, space.parents[number] - 1, ends[number], inside, spare, by_subject, shared))
     return tuple(nodes), {prefix: number for number, prefix in enumerate(space.prefixes)}
+
+
+def _bits(subjects: Iterable[int], width: int) -> int:
+    """Those below `width`, as bits."""
+    bits = 0
+    for subject in subjects:
+        if subject < width:
+            bits |= 1 << subject
+    return bits
 
 
 def numbers_of(bits: int) -> tuple[int, ...]:

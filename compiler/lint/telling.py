@@ -24,11 +24,13 @@ _QUOTES = "'\""
 
 @dataclass(slots=True)
 class Teller:
-    """Makes the findings of a policy. `lines` has the lines of its files, by name."""
+    """Makes the findings of a policy. `lines` has the lines of its files, by name. `looked`: how many rules
+    the reference has looked at for them."""
 
     policy: Policy
     classes: PolicyClasses
     lines: Mapping[str, Sequence[str]]
+    looked: int = field(init=False, default=0)
     _evaluator: Evaluator = field(init=False)
     _users: dict[int, str] = field(init=False)
 
@@ -133,6 +135,8 @@ class Teller:
 
     def _witness(self, number: int, packet: Packet) -> Witness:
         user = self._users[number]
+        _, bucket = self._evaluator.bucket(user, packet.remote, inbound=packet.inbound)
+        self.looked += len(bucket)
         return Witness(user, packet, self._evaluator.evaluate(user, packet, Session.NONE))
 
     def _finding(
