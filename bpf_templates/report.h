@@ -42,7 +42,8 @@ INLINE int may_report(u32 slot, u64 now, u64 *suppressed)
 	if ((s64)(next - now) < 0)
 		next = now;
 	if (next - now > (EVENT_BURST - 1) * EVENT_INTERVAL) {
-		__sync_fetch_and_add(&limit->suppressed, 1);
+		/* Relaxed, so that nothing is fetched. */
+		__atomic_fetch_add(&limit->suppressed, 1, __ATOMIC_RELAXED);
 		return 0;
 	}
 	WRITE_ONCE(limit->next, next + EVENT_INTERVAL);
