@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_policies import RandomPolicy, policies
 from wardgate.compiler.analysis.address_space import Interval, example_address
@@ -124,6 +124,7 @@ def test_examples_can_be_asked_about(intervals: list[str], example: str) -> None
     assert str(example_address([(first, last) for first, last in pairs], 6)) == example
 
 
+@settings(max_examples=20)
 @given(policies(most_rules=5), st.integers(0, 1 << 32))
 def test_services_are_those_of_the_atoms(policy: RandomPolicy, seed: int) -> None:
     chance = random.Random(seed)
