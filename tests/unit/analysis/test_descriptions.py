@@ -72,7 +72,9 @@ def test_groups_come_before_users(users: str, text: str) -> None:
     members["f"] = "u0 u1 u2 u3"
     groups = {f"group:{name}": frozenset(own.split()) for name, own in members.items()}
     directory = Directory(USERS, groups)
-    found = sum(directory.unnamed if user == "-" else directory.bit[user] for user in users.split())
+    named = [user for user in users.split() if user != "-"]
+    found = directory.mask(named) | (directory.unnamed if "-" in users else 0)
+    assert directory.named(found) == named
     assert str(directory.describe(found)) == text
 
 
