@@ -7,25 +7,26 @@ Whatever comes from a policy stands in code spans, in which nothing is markup, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from wardgate.cli import wording
 
 if TYPE_CHECKING:
-    from wardgate.compiler.analysis.statements import Difference, Statement
+    from wardgate.compiler.analysis.statements import Difference, Membership, Statement
     from wardgate.compiler.analysis.view import Decided
     from wardgate.runtime.layout.manifest import RuleSource
 
-_MOST_STATEMENTS = 60
+_MOST_OF_GROUPS = 10_000
+_MOST_OF_STATEMENTS = 50_000
+"""Characters: a comment may have 65,536 on the large hosts of repositories."""
 _MOST_NAMES = 10
 _MOST_LINES = 5
-"""A comment may have 65,536 characters on the large hosts of repositories, so these are few."""
 
 
 def code(text: str) -> str:
     """`text` in a code span, whatever is in it."""
-    shown = wording.plain(text) or " "
+    shown = wording.visible(text) or " "
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
     pad = " " if shown[0] == "`" or shown[-1] == "`" else ""
     return f"{fence}{pad}{shown}{pad}{fence}"
@@ -41,26 +42,43 @@ def _lines(found: Difference) -> Iterator[str]:
     yield f"### {title if found.statements else 'No difference in meaning'}"
     yield ""
     yield f"{code(found.old)} → {code(found.new)}: {wording.outcome(found)}"
-    for one in found.memberships[:_MOST_STATEMENTS]:
-        parts = [
-            f"{_codes(users)} {verb}{'s' * (len(users) == 1)}"
-            for users, verb in ((one.joined, "join"), (one.left, "leave"))
-            if users
-        ]
+    for text in _within(_MOST_OF_GROUPS, (_membership(one) for one in found.memberships)):
         yield ""
-        yield f"{code(one.group)}: {', '.join(parts)}."
+        yield text
+    texts = _within(_MOST_OF_STATEMENTS, ("\n".join(_statement(one)) for one in found.statements))
     for title, widens in (("Wider", True), ("Narrower", False)):
-        mine = [one for one in found.statements[:_MOST_STATEMENTS] if one.change.widens is widens]
+        mine = [
+            text for one, text in zip(found.statements, texts, strict=False) if one.change.widens is widens
+        ]
         if mine:
             yield ""
             yield f"#### {title}"
             yield ""
-        for statement in mine:
-            yield from _statement(statement)
-    hidden = len(found.statements) - _MOST_STATEMENTS
+            yield from mine
+    hidden = len(found.statements) - len(texts)
     if hidden > 0:
         yield ""
         yield f"{hidden:,} more changes are not shown here; `wardgate diff --all` shows them."
+
+
+def _within(most: int, texts: Iterable[str]) -> list[str]:
+    """The first of the texts that have so many characters together."""
+    found = []
+    for text in texts:
+        most -= len(text) + 2
+        if most < 0:
+            break
+        found.append(text)
+    return found
+
+
+def _membership(change: Membership) -> str:
+    parts = [
+        f"{_codes(users)} {verb}{'s' * (len(users) == 1)}"
+        for users, verb in ((change.joined, "join"), (change.left, "leave"))
+        if users
+    ]
+    return f"{code(change.group)}: {', '.join(parts)}."
 
 
 def _statement(statement: Statement) -> Iterator[str]:
@@ -93,8 +111,7 @@ def _name(item: object) -> str:
 
 
 def _spans(text: str) -> str:
-    """Prefixes and services, which have no characters that a code span could end with."""
-    return code(text) if len(text) <= wording.LONGEST else "; ".join(map(code, text.split("; ")))
+    return "; ".join(map(code, text.split("; ")))
 
 
 def _why(decided: Decided, rules: Sequence[RuleSource]) -> str:
@@ -102,7 +119,7 @@ def _why(decided: Decided, rules: Sequence[RuleSource]) -> str:
         text = f"{decided.label}, {wording.without_rule(decided)}"
         shown = f"{text} ({_places(decided.bucket)})" if decided.bucket else text
     else:
-        shown = f"{decided.label}, {_place(decided.rule)} {code(decided.rule.text)}"
+        shown = f"{decided.label}, {_place(decided.rule)} {code(wording.plain(decided.rule.text))}"
     others = [rule for rule in rules if rule != decided.rule]
     return f"{shown}; also {_places(others)}" if others else shown
 

@@ -93,10 +93,11 @@ def _places(label: str, rules: Sequence[RuleSource], everything: bool) -> str:
 
 
 def _filled(label: str, text: str, margin: str | None = None) -> str:
+    # Labels that are no margin have a group's name, which may be anything in an artefact.
     return textwrap.fill(
-        text,
+        wording.visible(text),
         _WIDTH,
-        initial_indent=label,
+        initial_indent="".join(c if c.isprintable() else "?" for c in label),
         subsequent_indent=" " * len(label) if margin is None else margin,
         break_on_hyphens=False,
         break_long_words=False,

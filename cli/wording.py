@@ -14,10 +14,15 @@ LONGEST = 100
 """Characters of a rule's text that are shown."""
 
 
-def plain(text: str) -> str:
+def visible(text: str) -> str:
     """`text` on one line, and with what a terminal or a reader would not show as itself written out."""
     words = " ".join(text.split())
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+
+
+def plain(text: str) -> str:
+    """The same, cut where it is long."""
+    shown = visible(text)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
 
 

@@ -138,10 +138,16 @@ def _check_decisions(view: View, manifest: Manifest) -> None:
 
 def _versions(manifest: Manifest, name: str) -> Integers:
     """The IP version of each bucket's prefix; of bucket 0, which is none, 0."""
-    try:
-        found = [ip_network(bucket.prefix).version for bucket in manifest.buckets]
-    except ValueError as error:
-        raise _broken(name, f"a bucket's prefix is none: {error}") from None
+    found = []
+    for bucket in manifest.buckets:
+        try:
+            prefix = ip_network(bucket.prefix)
+        except ValueError:
+            raise _broken(name, f"{bucket.prefix!r} of bucket {bucket.id} is no prefix") from None
+        # Also with a zone, which may be anything (RFC 4007, section 11).
+        if str(prefix) != bucket.prefix or "%" in bucket.prefix:
+            raise _broken(name, f"{bucket.prefix!r} of bucket {bucket.id} is no prefix")
+        found.append(prefix.version)
     return np.array([0, *found], np.int64)
 
 

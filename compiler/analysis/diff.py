@@ -58,13 +58,15 @@ class _Comparison:
         users = sorted({*old.class_of, *new.class_of})
         self._directory = Directory(users, new.groups, old.groups)
         self._stranger = _stranger({*users, *old.groups, *new.groups})
-        members: dict[tuple[int, int], int] = {}
-        named: list[tuple[str | None, int]] = list(self._directory.bit.items())
-        for user, bit in [(None, self._directory.unnamed), *named]:
-            pair = old.class_number(user), new.class_number(user)
-            members[pair] = members.get(pair, 0) | bit
+        others = old.class_number(None), new.class_number(None)
+        members: dict[tuple[int, int], list[str]] = {others: []}
+        for user in users:
+            members.setdefault((old.class_number(user), new.class_number(user)), []).append(user)
         self._pairs = np.array(sorted(members), np.int64)
-        self._members = [members[pair] for pair in sorted(members)]
+        self._members = [
+            self._directory.mask(members[pair]) | (self._directory.unnamed if pair == others else 0)
+            for pair in sorted(members)
+        ]
         self._addresses: AddressSpace = address_space(self._views)
         self._services: ServiceSpace = service_space(self._views)
         self._profiles = Profiles(self._views, self._services)

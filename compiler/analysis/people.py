@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
 
+import numpy as np
+
 EVERYBODY_TEXT = "everybody"
 
 _CANDIDATES = 8
@@ -65,8 +67,8 @@ class People:
 
 
 class Directory:
-    """Users and groups, to describe sets of users by. Sets are numbers whose bits are users: `bit` of each
-    named one, and `unnamed` for all others."""
+    """Users and groups, to describe sets of users by. Sets are numbers whose bits are users: those of `mask`
+    for named ones, and `unnamed` for all others."""
 
     def __init__(
         self,
@@ -75,16 +77,24 @@ class Directory:
         old_groups: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self.users = tuple(sorted(users))
-        self.bit = {user: 1 << place for place, user in enumerate(self.users)}
+        self._place = {user: place for place, user in enumerate(self.users)}
         self.unnamed = 1 << len(self.users)
         self._full = 2 * self.unnamed - 1
         terms = [(Term(Kind.GROUP, name), members) for name, members in sorted(groups.items())]
         terms += [(Term(Kind.OLD_GROUP, name), m) for name, m in sorted((old_groups or {}).items())]
         self._groups: dict[int, Term] = {}
         for term, members in terms:
-            self._groups.setdefault(sum(self.bit[user] for user in members), term)
+            self._groups.setdefault(self.mask(members), term)
         self._groups.pop(0, None)
         self._known: dict[int, People] = {}
+
+    def mask(self, users: Iterable[str]) -> int:
+        """The set of these named users."""
+        data = bytearray(len(self.users) // 8 + 1)
+        for user in users:
+            place = self._place[user]
+            data[place >> 3] |= 1 << (place & 7)
+        return int.from_bytes(data, "little")
 
     def members(self, term: Term) -> int:
         """The users of a term of this directory."""
@@ -93,7 +103,7 @@ class Directory:
         if term.kind is Kind.UNNAMED:
             return self.unnamed
         if term.kind is Kind.USER:
-            return self.bit[term.name]
+            return self.mask([term.name])
         return next(users for users, known in self._groups.items() if known == term)
 
     def example(self, users: int) -> str | None:
@@ -152,10 +162,6 @@ class Directory:
 
     def named(self, users: int) -> list[str]:
         """The named users of a set, in order."""
-        found = []
-        while users:
-            lowest = users & -users
-            if lowest != self.unnamed:
-                found.append(self.users[lowest.bit_length() - 1])
-            users &= ~lowest
-        return found
+        data = np.frombuffer(users.to_bytes(len(self.users) // 8 + 1, "little"), np.uint8)
+        places = np.flatnonzero(np.unpackbits(data, bitorder="little", count=len(self.users)))
+        return [self.users[place] for place in places.tolist()]

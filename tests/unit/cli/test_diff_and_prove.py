@@ -13,7 +13,7 @@ from wardgate.cli import wording
 from wardgate.cli.difference_markdown import code, written
 from wardgate.cli.difference_text import MOST_STATEMENTS, shown
 from wardgate.cli.main import main
-from wardgate.compiler.analysis import compare, view_of_artefact, view_of_policy
+from wardgate.compiler.analysis import AnalysisError, compare, view_of_artefact, view_of_policy
 from wardgate.compiler.language import parse_policy_text
 
 OLD = """\
@@ -205,6 +205,9 @@ def hostile_artefact() -> bytes:
     def change(document: Any) -> None:
         for rule in document["rules"]:
             rule.update(text=HOSTILE, file=HOSTILE)
+            if rule["policy"] != "*":
+                rule["policy"] += HOSTILE
+        document["subjects"] = {f"{user}{HOSTILE}": n for user, n in document["subjects"].items()}
 
     return encode(parse_policy_text(OLD).policy).described(change).artefact()
 
@@ -227,6 +230,14 @@ def test_hostile_names_do_not_reach_a_terminal() -> None:
     new = view_of_policy(parse_policy_text(NEW).policy, HOSTILE)
     text = "\n".join(shown(compare(view_of_artefact(hostile_artefact(), "a"), new)))
     assert all(character.isprintable() or character == "\n" for character in text)
+
+
+@pytest.mark.parametrize("prefix", ["", "10.0.0.0/33", "10.0.0.1/8", "fe80::%\x1b[2J/64", "fd00::%eth0/64"])
+def test_what_is_no_prefix_is_refused(prefix: str) -> None:
+    made = encode(parse_policy_text(OLD).policy)
+    damaged = made.described(lambda document: document["buckets"][0].update(prefix=prefix))
+    with pytest.raises(AnalysisError, match="is no prefix"):
+        view_of_artefact(damaged.artefact(), "o")
 
 
 @pytest.mark.parametrize(
@@ -260,6 +271,21 @@ def test_very_many_changes_are_cut_and_counted() -> None:
     assert len(list(shown(found, everything=True))) == MOST_STATEMENTS + 8
     assert all(len(line) <= 80 for paragraph in paragraphs for line in paragraph.splitlines())
     assert len(written(found)) < 65_536
+
+
+def test_a_comment_is_no_longer_than_hosts_take() -> None:
+    names = [f"user{number:03}-{'x' * 50}" for number in range(400)]
+    groups = {f"group:g{number:03}": names[number : number + 30] for number in range(300)}
+    rules = {
+        name: {"allow": [f"10.{place % 250}.{part}.0/24 {1 + place}/tcp" for part in range(12)]}
+        for place, name in enumerate(names)
+    }
+    old = {"version": 1, "groups": {name: members[1:] for name, members in groups.items()}}
+    texts = [json.dumps(one) for one in (old, {"version": 1, "groups": groups, "policies": rules})]
+    found = compare(*(view_of_policy(parse_policy_text(text).policy, "p") for text in texts))
+    comment = written(found)
+    assert 40_000 < len(comment) < 65_536
+    assert "more changes are not shown here" in comment
 
 
 def test_long_lists_are_cut() -> None:
