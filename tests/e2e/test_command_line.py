@@ -15,7 +15,7 @@ from wardgate.runtime.layout.manifest import FORMAT_VERSION
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 OFFICE = EXAMPLES / "office.yaml"
 COMMANDS = (
-    "compile", "check", "explain", "run", "status", "session", "swap", "rollback", "detach",
+    "compile", "check", "schema", "explain", "run", "status", "session", "swap", "rollback", "detach",
     "session grant", "session revoke", "session list",
 )  # fmt: skip
 BROKEN_POLICIES = {
@@ -391,7 +391,8 @@ def test_run_needs_no_compiler():
         (["run", "--help"], ("wardgate.compiler", "llvmlite", "pyroute2")),
         (["status", "--help"], ("wardgate.compiler", "llvmlite", "pyroute2", "yaml")),
         (["session", "grant", "--help"], ("wardgate.compiler", "llvmlite", "pyroute2", "yaml")),
-        (["check", str(OFFICE)], ("wardgate.runtime.gate", "llvmlite", "pyroute2")),
+        (["check", str(OFFICE)], ("wardgate.runtime.gate", "llvmlite", "numpy", "pyroute2")),
+        (["schema"], ("wardgate.runtime.gate", "llvmlite", "numpy", "pyroute2")),
         (["explain", str(OFFICE), *QUESTION], ("wardgate.runtime.gate", "llvmlite", "pyroute2")),
         (["--help"], ("wardgate.compiler", "wardgate.runtime", "yaml", "llvmlite", "pyroute2")),
     ):
