@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wardgate.compiler.language import schema
@@ -38,7 +38,7 @@ class LoadedPolicy:
 
     policy: Policy
     warnings: tuple[Diagnostic, ...]
-    documents: Documents = _NO_DOCUMENTS
+    documents: Documents = field(default=_NO_DOCUMENTS, compare=False, repr=False)
 
 
 def load_policy(path: Path, *, resolver: Resolver | None = None) -> LoadedPolicy:
