@@ -66,7 +66,9 @@ def check_command(
     told: list[Rendered] = [*loaded.warnings, *linted.findings]
     console.diagnostics(told)
     if linted.more:
-        console.warn(f"{linted.more:,} more findings; mend those and run again")
+        console.warn(
+            f"there {'is' if linted.more == 1 else 'are'} {linted.more:,} more; mend those and run again"
+        )
     for diagnostic in failures:
         console.note(diagnostic.render())
     passed = report.passed and not (strict and told)

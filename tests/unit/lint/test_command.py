@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sarif_essentials import assert_valid
 from wardgate.cli.main import main
+from wardgate.compiler.lint import linter
 
 POLICY = """\
 version: 1
@@ -163,3 +164,22 @@ def test_without_numpy(policy: Path) -> None:
         [sys.executable, "-c", code, "check", str(policy)], capture_output=True, text=True, check=False
     )
     assert (process.returncode, "2 findings" in process.stdout) == (0, True), process.stderr
+
+
+def test_of_very_many_findings_the_first_are_told(
+    policy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linter, "MAX_DIAGNOSTICS", 1)
+    assert main(["check", str(policy), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [finding["code"] for finding in document["findings"]] == ["blanked-prefix"]
+    assert document["more_findings"] == 1
+    assert main(["check", str(policy)]) == 0
+    out, err = capsys.readouterr()
+    assert "2 findings" in out
+    assert "warning: there is 1 more; mend those" in err
+    # Where the reference has looked at many rules, no more are told either.
+    monkeypatch.setattr(linter, "MAX_DIAGNOSTICS", 10)
+    monkeypatch.setattr(linter, "_MOST_LOOKS", 0)
+    main(["check", str(policy), "--json"])
+    assert json.loads(capsys.readouterr().out)["more_findings"] == 1

@@ -111,6 +111,15 @@ def test_rules_that_only_some_of_their_users_need() -> None:
     assert dead_texts(text.replace("carol", "alice") + rules) == ["10.0.0.5 80/tcp"]
 
 
+def test_longer_prefixes_of_others_leave_their_addresses() -> None:
+    text = "groups: {group:a: [alice, bob], group:b: [bob]}\npolicies: "
+    halves = "group:b: {allow: [10.0.0.0/25 22/tcp, 10.0.0.128/25 22/tcp]}"
+    rules = f"{{group:a: {{allow: [10.0.0.0/24 80/tcp]}}, {halves}}}"
+    # Nothing is left of the /24 for bob, and all of it for alice.
+    assert dead_texts(text + rules) == []
+    assert dead_texts(text.replace("alice, ", "") + rules) == ["10.0.0.0/24 80/tcp"]
+
+
 def test_many_rules_for_one_prefix() -> None:
     rules = ", ".join(f"10.0.0.5 {low}-{low + 9}/tcp" for low in range(1, 3000))
     policy = parse_policy_text(f'version: 1\npolicies: {{"*": {{allow: [{rules}, 10.0.0.5 tcp]}}}}').policy

@@ -84,6 +84,22 @@ def assert_exact(policy: Policy) -> None:
     assert blanked == brute.blanked
 
 
+def test_prefixes_that_only_others_have_rules_inside_of() -> None:
+    # For bob, the /24 has no address; for alice it has, and there it blanks and defeats.
+    assert_exact(
+        parse_policy_text(
+            """\
+version: 1
+groups: {group:a: [alice, bob], group:b: [bob], group:c: [alice, bob]}
+policies:
+  group:a: {allow: [10.0.0.0/24 80/tcp, 10.0.0.0/8 22/tcp]}
+  group:b: {allow: [10.0.0.0/25 22/tcp, 10.0.0.128/25 22/tcp]}
+  group:c: {deny: [10.0.0.0/8 80/tcp], mfa: [10.0.0.0/8 79-81/tcp]}
+"""
+        ).policy
+    )
+
+
 @given(DOCUMENTS)
 @settings(max_examples=40)
 def test_small_policies(document: dict[str, Any]) -> None:
