@@ -141,7 +141,7 @@ SPELT = {"10.1.0.2": "N.example.org", "10.255.255.255": "m.example.org"}
 @given(DOCUMENTS)
 @settings(max_examples=40)
 def test_names_inside_prefixes(document: dict[str, Any]) -> None:
-    hosts = {**HOSTS, "both": ["10.1.0.3", "n.example.org"]}
+    hosts = {**HOSTS, "both": ["10.1.0.3", "10.1.0.0/16", "n.example.org"]}
     text = json.dumps({"version": 1, "groups": GROUPS, "hosts": hosts, "services": NAMED, **document})
     for address, name in SPELT.items():
         text = text.replace(f'"{address}', f'"{name}')
