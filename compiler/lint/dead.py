@@ -155,9 +155,9 @@ class Living:
             self._touched.append((node, node + 1))
             if not part.rules:
                 del self.parts[node][subject]
-                # Prefixes inside have another one around them now, those around have more addresses.
+                # Prefixes inside have another one around them now. Those around only have more addresses, and
+                # no rule is dead for that.
                 self._touched.append((node, self.side.nodes[node].end))
-                self._touched += ((around, around + 1) for around in self.side.around(node))
 
     def _rules_touched(self) -> list[Rule]:
         found: dict[int, Rule] = {}

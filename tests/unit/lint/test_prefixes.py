@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from random_policies import RandomPolicy, policies
 from small_policies import DOCUMENTS, GROUPS, HOSTS, NAMED, build
 from verdict_tables import Questions, sides_of
@@ -139,9 +139,11 @@ SPELT = {"10.1.0.2": "N.example.org", "10.255.255.255": "m.example.org"}
 
 
 @given(DOCUMENTS)
+@example({"policies": {"*": {"allow": ["both tcp"]}}})
+@example({"policies": {"*": {"allow": ["10.1.0.2 tcp"]}, "alice": {"mfa": ["10.0.0.0/8"]}}})
 @settings(max_examples=40)
 def test_names_inside_prefixes(document: dict[str, Any]) -> None:
-    hosts = {**HOSTS, "both": ["10.1.0.3", "n.example.org"]}
+    hosts = {**HOSTS, "both": ["10.1.0.3", "10.1.0.0/16", "n.example.org"]}
     text = json.dumps({"version": 1, "groups": GROUPS, "hosts": hosts, "services": NAMED, **document})
     for address, name in SPELT.items():
         text = text.replace(f'"{address}', f'"{name}')
