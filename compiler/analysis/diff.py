@@ -221,6 +221,8 @@ class _Comparison:
         found: set[int] = set()
         for version in (4, 6):
             own = cells[self._addresses.versions[cells] == version]
+            if not len(own):
+                continue
             columns = np.unique(self._addresses.classes[side][own])
             buckets = np.unique(view.buckets(classes, columns, inbound=inbound))
             service_classes = np.unique(self._services.classes[side][version][mask])
