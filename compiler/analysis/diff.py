@@ -42,7 +42,7 @@ from wardgate.runtime.layout.manifest import RuleSource
 _CELLS = 1 << 20
 """Cells of rows that are compared at once."""
 
-_MOST_ENTRIES = 100_000_000
+_MOST_ENTRIES = 40_000_000
 """Pairs of a class and a destination that may differ."""
 
 
