@@ -42,7 +42,7 @@ from wardgate.runtime.layout.manifest import RuleSource
 _CELLS = 1 << 20
 """Cells of rows that are compared at once."""
 
-_MOST_ENTRIES = 100_000_000
+_MOST_ENTRIES = 40_000_000
 """Pairs of a class and a destination that may differ."""
 
 
@@ -221,6 +221,8 @@ class _Comparison:
         found: set[int] = set()
         for version in (4, 6):
             own = cells[self._addresses.versions[cells] == version]
+            if not len(own):
+                continue
             columns = np.unique(self._addresses.classes[side][own])
             buckets = np.unique(view.buckets(classes, columns, inbound=inbound))
             service_classes = np.unique(self._services.classes[side][version][mask])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from operator import attrgetter
 
 import numpy as np
 
@@ -15,8 +14,6 @@ _CANDIDATES = 8
 """Groups that are tried for what a set is a part of: the smallest ones."""
 _TRIED = 4
 """Of them, and of what two have in common: those closest to the set."""
-
-_size = attrgetter("size")
 
 
 class Kind(Enum):
@@ -126,7 +123,7 @@ class Directory:
     def _described(self, users: int) -> People:
         if users == self._full:
             return People((EVERYBODY,))
-        best = People(tuple(self._covering(users, allowed=users)))
+        best = People(tuple(self._covering(users, allowed=users, most=users.bit_count()) or ()))
         around = [(group, term) for group, term in self._groups.items() if not users & ~group]
         around.sort(key=lambda found: found[0].bit_count())
         del around[_CANDIDATES:]
@@ -137,24 +134,32 @@ class Directory:
         # Where little is to be left out, few names may do. Of equally short ones, the plain ones come first.
         bases.sort(key=lambda base: ((base[0] & ~users).bit_count(), len(base[1])))
         for base, terms in bases[:_TRIED]:
-            if len(terms) + (base != users) < best.size:
-                left_out = self._covering(base & ~users, allowed=self._full & ~users)
-                best = min(best, People(terms, tuple(left_out), both=len(terms) > 1), key=_size)
+            room = best.size - len(terms) - 1
+            left_out = self._covering(base & ~users, allowed=self._full & ~users, most=room)
+            if left_out is not None:
+                best = People(terms, tuple(left_out), both=len(terms) > 1)
         return best
 
-    def _covering(self, users: int, *, allowed: int) -> Sequence[Term]:
-        """Terms for all of `users`, and for nobody who is not `allowed`: the largest groups first."""
-        found = []
+    def _covering(self, users: int, *, allowed: int, most: int) -> Sequence[Term] | None:
+        """Terms for all of `users`, and for nobody who is not `allowed`: the largest groups first. None where
+        it takes more than `most`."""
+        found: list[Term] = []
+        if most < bool(users):
+            return None
         groups = [group for group in self._groups if not group & ~allowed]
         while users.bit_count() > 1 and groups:
             counts = [(group & users).bit_count() for group in groups]
-            most = max(counts)
-            if most < 2:
+            largest = max(counts)
+            if largest < 2:
                 break
-            group = groups[counts.index(most)]
+            if len(found) == most:
+                return None
+            group = groups[counts.index(largest)]
             found.append(self._groups[group])
             users &= ~group
             groups = [group for group, count in zip(groups, counts, strict=True) if count > 1]
+        if len(found) + users.bit_count() > most:
+            return None
         if users & self.unnamed:
             found.append(UNNAMED)
             users &= ~self.unnamed

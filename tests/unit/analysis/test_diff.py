@@ -6,12 +6,14 @@ import json
 from itertools import product
 from typing import Any
 
+import pytest
 from encoded_policy import encode
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from policy_pairs import STRANGER, Asked, Service, Verdicts, differing, everything, pairs
 from random_policies import RandomPolicy, policies
 from surveys import FORMS, covering
+from wardgate.compiler.analysis import diff
 from wardgate.compiler.analysis.artefact_view import view_of_artefact
 from wardgate.compiler.analysis.diff import compare
 from wardgate.compiler.analysis.errors import AnalysisError
@@ -294,3 +296,10 @@ def test_addresses_that_are_ipv4_in_ipv6_are_compared_and_no_witness_if_another_
     (statement,) = difference(old, new).statements
     assert str(statement.areas[0]) == "::fffe:0:0/95"
     assert str(statement.witness.packet.remote) == "::fffe:0:1"
+
+
+def test_more_than_can_be_told_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diff, "_MOST_ENTRIES", 1)
+    policies_ = {"*": {"allow": ["10.0.0.0/8", "fd00::/8"]}}
+    with pytest.raises(AnalysisError, match="more than 1 pairs"):
+        difference("version: 1\n", edited(policies=policies_))
