@@ -618,5 +618,8 @@
   fillGraph();
   pin(null);
   show("code");
+  // The columns begin at the same place: what the first program begins with.
+  const begin = linked("instruction", 0).origins.map((i) => rows.origin[i]).find((row) => panes.source.contains(row));
+  if (begin) reveal(begin, panes.source);
   root.dataset.ready = "yes";
 })();
