@@ -417,14 +417,18 @@ def test_which_gate(e2e, tmp_path, office):
     assert "there are 2 gates on this machine: a, b" in (tmp_path / "both").read_text()
 
 
-def test_run_needs_no_compiler():
-    """An appliance has the runtime alone; and what a pipeline uses needs no netlink."""
+def test_run_needs_no_compiler(tmp_path):
+    """An appliance has the runtime alone; and what a pipeline uses needs no netlink. Assertions are proved
+    with numpy; all else that check does works without the compiler's extra."""
+    unclaimed = tmp_path / "unclaimed.yaml"
+    unclaimed.write_text(OFFICE.read_text().partition("\nassertions:")[0])
     script = "import sys; from wardgate.cli.main import main; main(sys.argv[1:]); print(*sys.modules)"
     for arguments, unwanted in (
         (["run", "--help"], ("wardgate.compiler", "llvmlite", "pyroute2")),
         (["status", "--help"], ("wardgate.compiler", "llvmlite", "pyroute2", "yaml")),
         (["session", "grant", "--help"], ("wardgate.compiler", "llvmlite", "pyroute2", "yaml")),
-        (["check", str(OFFICE)], ("wardgate.runtime.gate", "llvmlite", "numpy", "pyroute2")),
+        (["check", str(OFFICE)], ("wardgate.runtime.gate", "llvmlite", "pyroute2")),
+        (["check", str(unclaimed)], ("wardgate.runtime.gate", "llvmlite", "numpy", "pyroute2")),
         (["schema"], ("wardgate.runtime.gate", "llvmlite", "numpy", "pyroute2")),
         (["explain", str(OFFICE), *QUESTION], ("wardgate.runtime.gate", "llvmlite", "pyroute2")),
         (["diff", str(OFFICE), str(OFFICE)], ("wardgate.runtime.gate", "llvmlite", "pyroute2")),
