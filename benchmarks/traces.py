@@ -91,7 +91,6 @@ class TraceMaker:
         self._evaluator = Evaluator(generated.policy)
         self._drawable = _Drawable(generated.policy)
         self._drawn: dict[Kind, dict[Tuple, None]] = {}
-        self._number_of: dict[int, int] = {}
         self._numbers: dict[tuple[int, ...], int] = {}
         self._verdicts: dict[tuple[int, int, int, int], Verdict] = {}
 
@@ -140,11 +139,7 @@ class TraceMaker:
         asked = Packet(_address(version, packet.remote), protocol, packet.port)
         user = class_of(packet.device, self._users)
         _, rules = self._evaluator.bucket(user, asked.remote, inbound=False)
-        # The evaluator holds on to the tuple, so that nothing else will ever have its identity.
-        number = self._number_of.get(id(rules))
-        if number is None:
-            ids = tuple(rule.id for rule in rules)
-            number = self._number_of[id(rules)] = self._numbers.setdefault(ids, len(self._numbers))
+        number = self._numbers.setdefault(tuple(rule.id for rule in rules), len(self._numbers))
         key = number, version, protocol, packet.port
         verdict = self._verdicts.get(key)
         if verdict is None:

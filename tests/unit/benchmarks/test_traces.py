@@ -56,6 +56,18 @@ def test_a_verdict_can_be_asked_for(generated: GeneratedPolicy) -> None:
     assert all(judged(generated, asked, Session.AUTHORISED))
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_is_kept_of_verdicts_is_what_the_reference_says(
+    generated: GeneratedPolicy, version: int
+) -> None:
+    """Of many packets of one maker, so that buckets come again."""
+    maker = TraceMaker(generated, DEVICES)
+    trace, passes = maker.sample(version, 1_000)
+    assert passes == judged(generated, trace, Session.AUTHORISED)
+    assert any(passes)
+    assert not all(passes)
+
+
 def test_shorter_traces_begin_longer_ones_and_seeds_repeat(generated: GeneratedPolicy) -> None:
     maker = TraceMaker(generated, DEVICES)
     longer = maker.draw(4, 60)
