@@ -52,8 +52,8 @@ class Route6:
         found = []
         for bits in range(min(MOST_INDEX_BITS, _HALF - self.shared_bits) + 1):
             cells = self._cells(bits)
-            key = 8 * (1 + self._wide) + self._class_element
-            size = (cells.index_element << bits) + cells.padded * key
+            key = 8 * (1 + self._wide) * bool(cells.steps) + self._class_element
+            size = (cells.index_element << bits) * bool(bits) + cells.padded * key
             touched = min(size, cells.padded * key + self._touched(cells))
             loads = bool(bits) + cells.steps + 1
             found.append(Candidate("route6", "search", bits, loads, cells.steps, size, touched, self._wide))
@@ -104,14 +104,17 @@ class Route6:
         if self.shared_bits:
             high = high << np.uint64(_HALF - _LOW_BITS) | low >> np.uint64(_LOW_BITS)
             low &= np.uint64((1 << _LOW_BITS) - 1)
-        tables = [
-            table("route6_index", cells.index_element, cells.index(), "first varying bits to position"),
-            table("route6_high", 8, high, "first address of a class, the high part"),
-        ]
-        if self._wide:
-            tables.append(table("route6_low", 8, low, "first address of a class, the low part"))
         classes = np.pad(self.classes, (0, missing), mode="edge")
-        tables.append(table("route6_class", self._class_element, classes, "position to destination class"))
+        tables = [table("route6_class", self._class_element, classes, "position to destination class")]
+        if bits:
+            index = table(
+                "route6_index", cells.index_element, cells.index(), "first varying bits to position"
+            )
+            tables.append(index)
+        if cells.steps:
+            tables.append(table("route6_high", 8, high, "first address of a class, the high part"))
+            if self._wide:
+                tables.append(table("route6_low", 8, low, "first address of a class, the low part"))
         parameters = {**self._shared_parameters, "route6_index_bits": bits, "route6_steps": cells.steps}
         features = self._shared_features
         if bits:
