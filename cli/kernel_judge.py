@@ -11,11 +11,11 @@ from typing import Final
 
 from wardgate.cli.kernel_engine import load_programs
 from wardgate.compiler.explain import packets
+from wardgate.compiler.explain.enrolment import Enrolment
 from wardgate.compiler.explain.judgement import Device, Frame, Judgement, addresses_in, read_judgement
-from wardgate.compiler.explain.placement import class_key
-from wardgate.compiler.explain.probe import EngineError, device_entries
-from wardgate.compiler.explain.vm_judge import FAR, PROGRAMS
-from wardgate.compiler.language.model import ICMPV6, Address
+from wardgate.compiler.explain.probe import EngineError, Entry
+from wardgate.compiler.explain.vm_judge import PROGRAMS
+from wardgate.compiler.language.model import ICMPV6
 from wardgate.runtime.errors import BpfError
 from wardgate.runtime.layout.codes import Direction, LinkHeader
 from wardgate.runtime.layout.maps import SUBJECT_CLASS
@@ -39,16 +39,14 @@ class KernelJudge:
             slots = 1 << (_ROOM * (devices + 1)).bit_length()
             self.manifest, self._object, self._events = load_programs(artefact, slots, stack)
             self._stack = stack.pop_all()
-        self._authed = authed
-        self._known: set[Address] = set()
-        self._subjects: dict[str, int] = {}
+        self._enrolment = Enrolment(self.manifest, authed=authed)
 
     def judge(self, frame: Frame, direction: Direction, device: Device | None) -> Judgement:
         """See Judge. EngineError where the kernel does not take the packet: it wants a whole IP header behind
         14 bytes of Ethernet's, and not more than about a page in all."""
         ends = addresses_in(frame.data, frame.link)
         if device is not None and ends is not None:
-            self._add(device, ends[direction is Direction.TO_DEVICE])
+            self._enrolment.enrol(device, ends[direction is Direction.TO_DEVICE], self._classes, self._put)
         data = frame.data.ljust(frame.length, b"\0") if frame.length <= _LARGEST else frame.data
         if frame.link is LinkHeader.NONE:
             if _would_be_link_local(data):
@@ -65,32 +63,18 @@ class KernelJudge:
         events: list[dict[str, Value]] = [EVENT.unpack(record) for record in self._events.read()]
         return read_judgement(self.manifest, direction, device, returned, events)
 
-    def _add(self, device: Device, address: Address) -> None:
-        if address in self._known:
+    def _classes(self, key: bytes) -> bytes | None:
+        there = self._object.maps.get(SUBJECT_CLASS.name)
+        return there.lookup(key) if there else None
+
+    def _put(self, entry: Entry) -> None:
+        table = self._object.maps.get(entry.layout.name)
+        if table is None:
             return
-        subject = self._subjects.setdefault(device.user, len(self._subjects) + 1)
-        loaded = self._object.maps
-        key, before = class_key(self.manifest, subject), None
-        if SUBJECT_CLASS.name in loaded:
-            before = loaded[SUBJECT_CLASS.name].lookup(key)
-        for entry in device_entries(
-            self.manifest,
-            address,
-            device.user,
-            deadline=FAR if self._authed else 0,
-            slot=device.slot,
-            subject=subject,
-            classes=before or bytes(SUBJECT_CLASS.value_size),
-        ):
-            if entry.layout.name not in loaded:
-                continue
-            try:
-                loaded[entry.layout.name].update(entry.key, entry.value)
-            except BpfError as error:
-                raise EngineError(
-                    f"the map {entry.layout.name} takes no more devices: {error.cause}"
-                ) from None
-        self._known.add(address)
+        try:
+            table.update(entry.key, entry.value)
+        except BpfError as error:
+            raise EngineError(f"the map {entry.layout.name} takes no more devices: {error.cause}") from None
 
     def close(self) -> None:
         """Unload the programs and maps."""

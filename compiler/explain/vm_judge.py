@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from wardgate.compiler.explain.enrolment import Enrolment
 from wardgate.compiler.explain.judgement import (
     LONGEST,
     Device,
@@ -12,8 +13,7 @@ from wardgate.compiler.explain.judgement import (
     addresses_in,
     read_judgement,
 )
-from wardgate.compiler.explain.placement import class_key
-from wardgate.compiler.explain.probe import EngineError, device_entries
+from wardgate.compiler.explain.probe import EngineError, Entry
 from wardgate.compiler.language.model import Address
 from wardgate.compiler.vm.clock import SetClock
 from wardgate.compiler.vm.image import Image
@@ -24,8 +24,6 @@ from wardgate.runtime.layout.manifest import Manifest
 from wardgate.runtime.layout.maps import PROGRAM_EGRESS, PROGRAM_INGRESS, SUBJECT_CLASS
 
 PROGRAMS: Final = {Direction.FROM_DEVICE: PROGRAM_INGRESS, Direction.TO_DEVICE: PROGRAM_EGRESS}
-FAR: Final = (1 << 63) - 1
-"""A session's deadline that no clock comes to, in ns."""
 _BOOT: Final = 10**15
 """The interpreter's clock at the first packet: about twelve days after boot."""
 
@@ -78,30 +76,21 @@ class _Gate:
     """A machine, and the devices that it knows."""
 
     def __init__(self, machine: Machine, manifest: Manifest, authed: bool) -> None:
-        self.machine, self._manifest, self._authed = machine, manifest, authed
-        self._known: set[Address] = set()
-        self._subjects: dict[str, int] = {}
+        self.machine = machine
+        self._enrolment = Enrolment(manifest, authed=authed)
 
     def add(self, device: Device, address: Address) -> None:
         """Tell the maps of a device's address."""
-        if address in self._known:
-            return
-        subject = self._subjects.setdefault(device.user, len(self._subjects) + 1)
+        self._enrolment.enrol(device, address, self._classes, self._put)
+
+    def _classes(self, key: bytes) -> bytes | None:
         there = self._table(SUBJECT_CLASS.name)
-        before = there.lookup(class_key(self._manifest, subject)) if there else None
-        for entry in device_entries(
-            self._manifest,
-            address,
-            device.user,
-            deadline=FAR if self._authed else 0,
-            slot=device.slot,
-            subject=subject,
-            classes=before or bytes(SUBJECT_CLASS.value_size),
-        ):
-            table = self._table(entry.layout.name)
-            if table is not None and (code := table.update(entry.key, entry.value)):
-                raise EngineError(f"the map {entry.layout.name} takes no more devices (error {-code})")
-        self._known.add(address)
+        return there.lookup(key) if there else None
+
+    def _put(self, entry: Entry) -> None:
+        table = self._table(entry.layout.name)
+        if table is not None and (code := table.update(entry.key, entry.value)):
+            raise EngineError(f"the map {entry.layout.name} takes no more devices (error {-code})")
 
     def _table(self, name: str) -> ArrayTable | HashTable | None:
         table = self.machine.maps.get(name)
