@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from wardgate.compiler.analysis.view import View
 from wardgate.compiler.language.model import (
+    EXTENSION_HEADERS,
     ICMP,
     ICMPV6,
     MAX_PORT,
@@ -30,8 +31,6 @@ from wardgate.compiler.semantics.services import any_matches
 
 _OTHER_ICMP = ICMPV6
 _PORTLESS = tuple(number for number in range(256) if number not in PORT_PROTOCOLS)
-_EXTENSIONS = frozenset({0, 43, 44, 60})
-"""Next headers that are no protocol of an IPv6 packet (RFC 8200, section 4)."""
 _NAMES = {number: name for name, number in PROTOCOL_NAMES.items()}
 
 Mask = npt.NDArray[np.bool_]
@@ -136,7 +135,7 @@ class ServiceSpace:
 
 def _oddness(piece: Piece, version: int) -> tuple[bool, bool, int, int]:
     bare = piece.low is None
-    extension = bare and version == 6 and piece.protocol in _EXTENSIONS
+    extension = bare and version == 6 and piece.protocol in EXTENSION_HEADERS
     return (
         bare,
         extension or piece.high == 0,

@@ -17,6 +17,8 @@ ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 PORT_PROTOCOLS = (TCP, UDP, SCTP)
 """The protocols that `any` means, in the order in which tables hold them."""
 MAX_PORT = 65_535
+EXTENSION_HEADERS = frozenset({0, 43, 44, 60})
+"""Protocol numbers that are extension headers in IPv6 (RFC 8200, section 4), so that no packet is of them."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

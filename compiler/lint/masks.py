@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wardgate.compiler.language.model import (
+    EXTENSION_HEADERS,
     ICMP,
     ICMPV6,
     MAX_PORT,
@@ -21,8 +22,6 @@ Mask = int
 """A set of service classes."""
 
 _PROTOCOLS = 256
-_EXTENSIONS = frozenset({0, 43, 44, 60})
-"""Protocol numbers that are extension headers in IPv6 (RFC 8200), so that no packet is of them."""
 
 
 class ServiceMasks:
@@ -64,7 +63,7 @@ def _packets(classes: ServiceClasses, version: int) -> list[tuple[int, int | Non
     icmp = ICMP if version == 4 else ICMPV6
     portless = [number for number in range(_PROTOCOLS) if number not in PORT_PROTOCOLS]
     # ICMP is what people know; extension headers are nothing that they could send.
-    portless.sort(key=lambda number: (number != icmp, version == 6 and number in _EXTENSIONS, number))
+    portless.sort(key=lambda number: (number != icmp, version == 6 and number in EXTENSION_HEADERS, number))
     for number in portless:
         found.setdefault(classes.protocols[number], (number, None))
     for protocol, intervals in zip(PORT_PROTOCOLS, classes.ports, strict=True):
