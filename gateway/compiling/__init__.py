@@ -1,0 +1,1 @@
+"""The one place where the gateway uses the compiler."""
