@@ -1,0 +1,1 @@
+"""The network around a gateway's tunnel."""
