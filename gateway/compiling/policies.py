@@ -19,7 +19,7 @@ from wardgate.compiler.lint import lint_policy
 from wardgate.compiler.recompile import Recompiler
 from wardgate.compiler.semantics import Evaluator, Session
 from wardgate.compiler.semantics.effective import effective_rules, user_classes
-from wardgate.gateway.compiling.bundle import Bundle
+from wardgate.gateway.compiling.bundles import Bundle
 from wardgate.gateway.errors import InvalidError
 from wardgate.runtime.layout.codes import Verdict
 from wardgate.runtime.layout.manifest import Manifest
