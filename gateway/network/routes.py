@@ -24,7 +24,7 @@ Interface = IPv4Interface | IPv6Interface
 Network = IPv4Network | IPv6Network
 
 OUR_PROTOCOL: Final = 119
-"""The "protocol" of our routes (rtnetlink(7), rtm_protocol): who made a route; nobody else is known by 119."""
+"""The "protocol" of our routes (rtnetlink(7), rtm_protocol): who made it. Nobody else is known by 119."""
 ROUTER_ADVERTISEMENT: Final = 9
 """RTPROT_RA: the kernel made the route, of what a router advertised."""
 
