@@ -1,7 +1,7 @@
 """Whether this network namespace forwards packets, and what else its settings do to a gateway.
 
-A setting that is changed is remembered in a file first, so that it is put back even if the process that did it
-was killed. Switching forwarding on changes other settings along (inet_forward_change in net/ipv4/devinet.c,
+A setting that is changed is remembered in a file first, so that it is put back also after the process was
+killed. Switching forwarding on changes other settings along (inet_forward_change in net/ipv4/devinet.c,
 addrconf_fixup_forwarding in net/ipv6/addrconf.c): those are remembered too.
 """
 

@@ -24,7 +24,7 @@ Interface = IPv4Interface | IPv6Interface
 Network = IPv4Network | IPv6Network
 
 OUR_PROTOCOL: Final = 119
-"""The "protocol" of our routes (rtnetlink(7), rtm_protocol): who made a route; nobody else is known by 119."""
+"""The "protocol" of our routes (rtnetlink(7), rtm_protocol): who made it. Nobody else is known by 119."""
 ROUTER_ADVERTISEMENT: Final = 9
 """RTPROT_RA: the kernel made the route, of what a router advertised."""
 
@@ -73,18 +73,16 @@ def set_addresses(name: str, wanted: Iterable[Interface]) -> None:
     Addresses that it has already are left alone, with their routes. NetworkError.
     """
     operation, wished = "set addresses of interface", list(dict.fromkeys(wanted))
+    # First what is new: an interface that is left without an address of IPv4 loses all routes of IPv4.
+    _add_addresses(name, wished)
     with netlink(operation, name) as channel:
         index = index_of(channel, operation, name)
-        for address in _of(channel, index):
-            if address not in wished and not address.is_link_local:
-                _change_address(channel, "del", index, address)
-    # Removing an address of IPv4 may have removed others of its network.
-    with netlink(operation, name) as channel:
-        present = set(_of(channel, index))
-    for address in wished:
-        if address not in present:
-            with netlink("add address to interface", f"{name} ({address})") as channel:
-                _change_address(channel, "add", index, address)
+        present = _of(channel, index)
+        while unwanted := [one for one in present if one not in wished and not one.is_link_local]:
+            _change_address(channel, "del", index, unwanted[0])
+            # With an address of IPv4 others of its network may go, also such as are wanted.
+            present = _of(channel, index)
+    _add_addresses(name, wished)
 
 
 def set_routes(name: str, prefixes: Iterable[Network], own: Iterable[Interface]) -> None:
@@ -117,6 +115,17 @@ def set_routes(name: str, prefixes: Iterable[Network], own: Iterable[Interface])
             )
 
 
+def _add_addresses(name: str, wished: Iterable[Interface]) -> None:
+    operation = "add address to interface"
+    with netlink(operation, name) as channel:
+        index = index_of(channel, operation, name)
+        present = _of(channel, index)
+    for address in wished:
+        if address not in present:
+            with netlink(operation, f"{name} ({address})") as channel:
+                _change_address(channel, "add", index, address)
+
+
 def _change_address(channel: Any, command: str, index: int, address: Interface) -> None:
     flags = {"flags": _NO_DAD} if address.version == 6 and command == "add" else {}
     channel.addr(
@@ -134,8 +143,8 @@ def _all_addresses(channel: Any) -> Iterator[Any]:
         yield from channel.get_addr(family=family)
 
 
-def _of(channel: Any, index: int) -> Iterator[Interface]:
-    return (_address(one) for one in list(_all_addresses(channel)) if one["index"] == index)
+def _of(channel: Any, index: int) -> set[Interface]:
+    return {_address(one) for one in list(_all_addresses(channel)) if one["index"] == index}
 
 
 def _address(entry: Any) -> Interface:

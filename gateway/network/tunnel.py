@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from wardgate.gateway.network.errors import NetworkError
@@ -20,12 +22,14 @@ MOST_MTU: Final = 65_455
 DEFAULT_MTU: Final = 1420
 """1500 bytes, those of most links, less WireGuard's overhead over IPv6."""
 
+_NO_ADDRESS: Final = "1"
+"""IN6_ADDR_GEN_MODE_NONE."""
 _log: Final = logging.getLogger("wardgate.gateway.network")
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelNetwork:
-    """How the tunnel's interface is to be. `prefixes` are those of devices; `mtu` is in bytes. NetworkError."""
+    """How the tunnel's interface is to be. `prefixes` are the devices'; `mtu` is in bytes. NetworkError."""
 
     interface: str
     addresses: tuple[Interface, ...]
@@ -47,6 +51,7 @@ class TunnelNetwork:
         link = find_link(self.interface)
         if link is None or link.mtu != self.mtu:
             set_mtu(self.interface, self.mtu)
+        _generate_no_address(self.interface)
         set_addresses(self.interface, self.addresses)
 
     def activate(self) -> None:
@@ -60,3 +65,13 @@ class TunnelNetwork:
             "the tunnel is up",
             extra={"device": self.interface, "addresses": [str(one) for one in self.addresses]},
         )
+
+
+def _generate_no_address(interface: str) -> None:
+    """Keep the kernel from giving a TUN interface a link-local address, with which it would look for routers
+    in the tunnel; kernel WireGuard's have none either."""
+    setting = Path("/proc/sys/net/ipv6/conf", interface, "addr_gen_mode")
+    # Without it, or where settings can't be written, there is an address more, and nothing is amiss.
+    with contextlib.suppress(OSError):
+        if setting.read_text().strip() != _NO_ADDRESS:
+            setting.write_text(_NO_ADDRESS)
