@@ -25,6 +25,7 @@ from wardgate.gateway.records.kinds import (
 from wardgate.gateway.records.people import (
     Credential,
     Device,
+    Failures,
     Holder,
     Lockout,
     Recovery,
@@ -55,6 +56,7 @@ __all__ = [
     "AuditHead",
     "Credential",
     "Device",
+    "Failures",
     "Holder",
     "Kind",
     "Lockout",
