@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pyotp
 import pytest
 from hypothesis import given
@@ -37,8 +39,6 @@ def test_the_second_implementation_is_the_rfc_s(vector: tuple[int, str, str, str
 
 @given(st.binary(min_size=20, max_size=20), st.integers(0, 1 << 35))
 def test_both_implementations_agree(secret: bytes, at: int) -> None:
-    import base64
-
     text = base64.b32encode(secret).decode()
     assert pyotp.TOTP(text).at(at) == code(secret_of(text), at)
 

@@ -55,22 +55,16 @@ class World:
         return await self.ledger.records(AUDIT)
 
 
-Within = Callable[[Callable[[World], Awaitable[T]]], T]
+def in_world(
+    folder: Path,
+    work: Callable[[World], Awaitable[T]],
+    settings: ChallengeSettings = SETTINGS,
+    methods: list[Method] | None = None,
+) -> T:
+    """What `work` returns; store and key stay in `folder` from one call to the next."""
 
+    async def main() -> T:
+        async with await SqliteStore.open(folder / "store") as store:
+            return await work(World(folder, store, settings, methods))
 
-@pytest.fixture
-def within(tmp_path: Path) -> Callable[..., object]:
-    """Run a coroutine function with a World, whose store stays where it is from one run to the next."""
-
-    def run(
-        work: Callable[[World], Awaitable[T]],
-        settings: ChallengeSettings = SETTINGS,
-        methods: list[Method] | None = None,
-    ) -> T:
-        async def main() -> T:
-            async with await SqliteStore.open(tmp_path / "store") as store:
-                return await work(World(tmp_path, store, settings, methods))
-
-        return asyncio.run(main())
-
-    return run
+    return asyncio.run(main())
