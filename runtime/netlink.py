@@ -68,7 +68,7 @@ class FilterPlace:
 
 GATE_FILTER: Final = FilterPlace()
 WATCH_FILTER: Final = FilterPlace(0x57474157)
-"""The filter that sees where a gateway's peers are ("WGAW"). Also first: one before it could end the chain."""
+"""The filter by which a gateway sees where its peers are ("WGAW"); first too: others may end the chain."""
 
 
 class Block(IntEnum):
