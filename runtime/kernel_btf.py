@@ -179,9 +179,9 @@ class KernelBtf:
         raise KernelTypesError(self.name, f"type {type_id} has no size")
 
 
-def read_kernel_btf(name: str = VMLINUX) -> KernelBtf:
-    """The types of vmlinux or of a loaded module, from /sys/kernel/btf. KernelTypesError."""
-    base = None if name == VMLINUX else read_kernel_btf()
+def read_kernel_btf(name: str = VMLINUX, base: KernelBtf | None = None) -> KernelBtf:
+    """The types of vmlinux, or of a loaded module with those as its `base`, from /sys/kernel/btf.
+    KernelTypesError."""
     try:
         raw = (_FOLDER / name).read_bytes()
     except FileNotFoundError:
