@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from wardgate.cli import columns, duration
+from wardgate.cli import columns
+from wardgate.runtime.layout import duration
 
 _NS = 1_000_000_000
 

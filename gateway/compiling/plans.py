@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wardgate.compiler.language import PolicyError
 from wardgate.gateway.compiling.bundles import Bundle
-from wardgate.gateway.errors import RefusedError
-
-if TYPE_CHECKING:
-    from wardgate.compiler.language import Diagnostic, LoadedPolicy, Resolver
-    from wardgate.compiler.language.model import Policy
+from wardgate.gateway.compiling.policies import Composed, check, difference
+from wardgate.gateway.errors import InvalidError, RefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +57,35 @@ class StalePlanError(RefusedError):
         super().__init__("apply policy", target, cause, "plan it again, and look at what changes")
 
 
-def plan_change(
-    base: int, old: Policy | None, bundle: Bundle, resolver: Resolver | None = None
-) -> tuple[Plan, LoadedPolicy | None]:
-    """What replacing policy `old`, whose number is `base` (None and 0: none is in force), by `bundle` would
-    do, and the new policy where it has no errors in its text. Takes time: seconds for a large one.
+def planned(
+    base: int, old: Composed, bundle: Bundle, composed: Callable[[], Composed]
+) -> tuple[Plan, Composed | None]:
+    """What replacing policy `old`, whose number is `base`, by `bundle` would do, and the new policy as it
+    would be enforced, which `composed` gives, unless it has errors. Takes time: seconds for a large one.
 
     AnalysisError where an assertion or the difference is too much to be told.
     """
-    from wardgate.compiler.checking import check_policy
-    from wardgate.compiler.language import PolicyError, parse_policy_text
-
     try:
-        loaded = parse_policy_text(bundle.files[bundle.main], bundle.main, bundle.files, resolver=resolver)
+        new = composed()
     except PolicyError as error:
-        return _plan(base, bundle, error.diagnostics, ok=False), None
-    report = check_policy(loaded.policy)
-    told = (*loaded.warnings, *report.diagnostics())
-    return _plan(base, bundle, told, ok=report.passed, policies=(old, loaded.policy)), loaded
+        documents = tuple(one.to_json() for one in error.diagnostics)
+        return _plan(base, bundle, documents, [one.render() for one in error.diagnostics]), None
+    except InvalidError as error:
+        document = {"severity": "error", "code": "gateway", "message": error.cause, "remedy": error.remedy}
+        text = f"{bundle.main}: error: {error.cause}\n  help: {error.remedy}"
+        return _plan(base, bundle, ({**document, "file": bundle.main, "line": 1, "column": 1},), [text]), None
+    checked = check(new)
+    found = difference(old, new)
+    return Plan(
+        _digest(base, bundle, found.document),
+        base,
+        not checked.failures,
+        found.widens,
+        checked.documents,
+        "\n".join([*checked.failures, *checked.warnings]),
+        found.document,
+        found.text,
+    ), new
 
 
 def confirm(plan: Plan, seen: str) -> None:
@@ -90,35 +99,14 @@ def confirm(plan: Plan, seen: str) -> None:
         raise StalePlanError("", "what it would change is not what the plan said")
 
 
-def _plan(
-    base: int,
-    bundle: Bundle,
-    told: Sequence[Diagnostic],
-    *,
-    ok: bool,
-    policies: tuple[Policy | None, Policy] | None = None,
-) -> Plan:
-    widens, document, text = _difference(*policies) if policies else (False, None, "")
-    content = json.dumps([base, bundle.digest, document], sort_keys=True, separators=(",", ":"))
+def _plan(base: int, bundle: Bundle, documents: tuple[Mapping[str, Any], ...], texts: list[str]) -> Plan:
+    """Of a policy that cannot be enforced."""
     return Plan(
-        hashlib.sha256(content.encode()).hexdigest(),
-        base,
-        ok,
-        widens,
-        tuple(one.to_json() for one in told),
-        "\n".join(one.render() for one in told),
-        document,
-        text,
-    )
+        _digest(base, bundle, None), base, ok=False, widens=False, diagnostics=documents,
+        diagnostics_text="\n".join(texts), difference=None, difference_text="",
+    )  # fmt: skip
 
 
-def _difference(old: Policy | None, new: Policy) -> tuple[bool, Mapping[str, Any], str]:
-    from wardgate.compiler.analysis.diff import compare
-    from wardgate.compiler.analysis.difference_text import shown
-    from wardgate.compiler.analysis.documents import difference_document
-    from wardgate.compiler.analysis.policy_view import view_of_policy
-    from wardgate.compiler.language import parse_policy_text
-
-    before = parse_policy_text("version: 1\n").policy if old is None else old
-    found = compare(view_of_policy(before, "in force"), view_of_policy(new, "new"))
-    return found.widens, difference_document(found), "\n\n".join(shown(found))
+def _digest(base: int, bundle: Bundle, document: Mapping[str, Any] | None) -> str:
+    content = json.dumps([base, bundle.digest, document], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()

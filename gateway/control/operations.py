@@ -1,7 +1,8 @@
 """What the control API is an API of: the gateway's parts, as it calls them.
 
 `actor` is who asks, for the audit log; the API takes it from the socket and never from a request. Every
-operation raises GatewayError where it is not done, and has changed nothing then.
+operation raises GatewayError where it is not done, and has changed nothing then. Where one returns `object`,
+nobody looks at what that is.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from wardgate.gateway.challenges.state import UserState
 from wardgate.gateway.compiling.bundles import Bundle
 from wardgate.gateway.compiling.plans import Plan
-from wardgate.gateway.control.views import DeviceSession, Factors, PolicyInForce, Status
+from wardgate.gateway.control.views import DeviceSession, PolicyInForce, Status
 from wardgate.gateway.ledger import Verified
 from wardgate.gateway.records import AuditEntry, AuditHead, Device, Policy, Token, User
 
@@ -22,7 +24,7 @@ class Users(Protocol):
     async def add(self, actor: str, name: str, groups: Sequence[str] = ()) -> User:
         """Add a user, as a member of `groups` (`group:NAME`). ExistsError, InvalidError."""
 
-    async def remove(self, actor: str, name: str) -> None:
+    async def remove(self, actor: str, name: str) -> object:
         """Remove a user with devices, tokens and credentials. NotFoundError."""
 
     async def join(self, actor: str, name: str, group: str) -> User:
@@ -72,7 +74,7 @@ class Devices(Protocol):
     async def unlock(self, actor: str, device: str) -> Device:
         """End that."""
 
-    async def remove(self, actor: str, device: str) -> None:
+    async def remove(self, actor: str, device: str) -> object:
         """Remove it."""
 
     async def find(self, text: str) -> Device:
@@ -98,7 +100,7 @@ class Tokens(Protocol):
     ) -> tuple[Token, str]:
         """A new token, and its text, which is a secret and kept nowhere."""
 
-    async def revoke(self, actor: str, token: str) -> None:
+    async def revoke(self, actor: str, token: str) -> object:
         """Take back the token with this id. NotFoundError."""
 
     async def list(self) -> Sequence[Token]:
@@ -108,13 +110,13 @@ class Tokens(Protocol):
 class Challenges(Protocol):
     """Second factors."""
 
-    async def reset(self, actor: str, user: str) -> None:
+    async def reset(self, actor: str, user: str) -> object:
         """Forget a user's second factors and recovery codes: they are set up anew at the next login."""
 
-    async def unlock(self, actor: str, user: str) -> None:
+    async def unlock(self, actor: str, user: str) -> object:
         """Let a user try again who failed too often."""
 
-    async def factors(self, user: str) -> Factors:
+    async def state(self, user: str) -> UserState:
         """What a user has set up, and whether logins are refused for now."""
 
 
@@ -124,7 +126,7 @@ class Sessions(Protocol):
     async def list(self) -> Sequence[DeviceSession]:
         """Of each device."""
 
-    async def end(self, actor: str, device: str) -> None:
+    async def end(self, actor: str, device: str) -> object:
         """End the session of the device with this id, at once. NotFoundError: it has none."""
 
 

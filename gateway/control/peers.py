@@ -8,11 +8,14 @@ namespace sees them: root of a container is not root here.
 from __future__ import annotations
 
 import errno
+import grp
 import pwd
 import socket
 import struct
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
+
+from wardgate.gateway.errors import NotFoundError
 
 _SO_PEERGROUPS: Final = 59
 """Supplementary groups of the peer, since Linux 4.13 (include/uapi/asm-generic/socket.h); Python has no name
@@ -45,6 +48,19 @@ class Access:
     """Who may use the control socket: root, and members of the group `group` (None: root alone)."""
 
     group: int | None
+
+    @classmethod
+    def of_group(cls, name: str | None) -> Self:
+        """Of the machine's group called `name`; NotFoundError where there is none."""
+        try:
+            return cls(None if name is None else grp.getgrnam(name).gr_gid)
+        except (KeyError, ValueError):
+            raise NotFoundError(
+                "allow group",
+                repr(name),
+                "this machine has no group of this name",
+                f"make it (groupadd --system {name}), or change `control` in gateway.yaml",
+            ) from None
 
     def allows(self, peer: Peer) -> bool:
         """Whether `peer` may."""

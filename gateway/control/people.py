@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from wardgate.gateway.challenges.state import UserState
 from wardgate.gateway.control.models import (
     Configuration,
     DeviceDocument,
@@ -23,7 +24,6 @@ from wardgate.gateway.control.models import (
 )
 from wardgate.gateway.control.operations import Control
 from wardgate.gateway.control.request import Actor
-from wardgate.gateway.control.views import Factors
 from wardgate.gateway.records import User
 
 
@@ -65,8 +65,8 @@ def users_router(control: Control) -> APIRouter:
         return await control.users.leave(actor, name, group)
 
     @router.get("/{name}/factors", operation_id="show_factors")
-    async def show_factors(name: Name) -> Factors:
-        return await control.challenges.factors(name)
+    async def show_factors(name: Name) -> UserState:
+        return await control.challenges.state(name)
 
     @router.post("/{name}/reset-mfa", operation_id="reset_mfa")
     async def reset_mfa(actor: Actor, name: Name) -> Done:

@@ -16,14 +16,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wardgate.compiler.language import parse_policy_text
+from wardgate.gateway.challenges.state import MethodState, UserState
 from wardgate.gateway.compiling.bundles import Bundle
-from wardgate.gateway.compiling.plans import Plan, StalePlanError, confirm, plan_change
+from wardgate.gateway.compiling.plans import Plan, StalePlanError, confirm, planned
+from wardgate.gateway.compiling.policies import Composed
 from wardgate.gateway.control.peers import Access
 from wardgate.gateway.control.server import ControlServer
 from wardgate.gateway.control.trail import Trail
 from wardgate.gateway.control.views import (
     DeviceSession,
-    Factors,
     Gate,
     Interface,
     PolicyInForce,
@@ -40,6 +42,7 @@ from wardgate.gateway.store import SqliteStore
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}")
 NOW = 1_700_000_000
 SECRET = "wg_tok-1_this-is-the-secret-part"  # noqa: S105 - a test's
+NOTHING = Bundle("none.yaml", {"none.yaml": "version: 1\n"})
 KEYS = [f"{letter * 43}=" for letter in "ABCDEFGHIJ"]
 
 
@@ -220,9 +223,9 @@ class FakeChallenges:
         await self.gateway.users.get(user)
         await self.gateway.tell(actor, "unlocked logins", user)
 
-    async def factors(self, user: str) -> Factors:
+    async def state(self, user: str) -> UserState:
         await self.gateway.users.get(user)
-        return Factors(("totp",), 8, 0, 0)
+        return UserState(user, (MethodState("totp", "authenticator app", True, NOW),), 8, 0, 0, ())
 
 
 class FakeSessions:
@@ -255,7 +258,7 @@ class FakePolicies:
 
     def __init__(self, gateway: FakeGateway) -> None:
         self.gateway = gateway
-        self.known: list[tuple[Policy, Bundle, Any]] = []
+        self.known: list[tuple[Policy, Bundle, Composed]] = []
         self.current = 0
 
     async def show(self, number: int | None = None) -> PolicyInForce:
@@ -274,9 +277,10 @@ class FakePolicies:
     async def apply(self, actor: str, bundle: Bundle, plan_digest: str) -> Policy:
         plan, loaded = await self._plan(bundle)
         confirm(plan, plan_digest)
+        assert loaded is not None
         number = len(self.known) + 1
         policy = Policy(number, bundle.main, tuple(bundle.files), 1, bundle.digest, NOW, actor)
-        self.known.append((policy, bundle, loaded.policy))
+        self.known.append((policy, bundle, loaded))
         self.current = number
         await self.gateway.tell(actor, "applied policy", str(number))
         return policy
@@ -290,9 +294,15 @@ class FakePolicies:
         await self.gateway.tell(actor, "rolled back policy", str(self.current))
         return self.known[self.current - 1][0]
 
-    async def _plan(self, bundle: Bundle) -> tuple[Plan, Any]:
-        old = self.known[self.current - 1][2] if self.current else None
-        return await asyncio.to_thread(plan_change, self.current, old, bundle)
+    async def _plan(self, bundle: Bundle) -> tuple[Plan, Composed | None]:
+        old = self.known[self.current - 1][2] if self.current else composed(NOTHING)
+        return await asyncio.to_thread(planned, self.current, old, bundle, lambda: composed(bundle))
+
+
+def composed(bundle: Bundle) -> Composed:
+    """The policy of a bundle, as it is."""
+    loaded = parse_policy_text(bundle.files[bundle.main], bundle.main, bundle.files)
+    return Composed(loaded.policy, loaded)
 
 
 class FakeGateway:

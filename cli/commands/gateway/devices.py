@@ -13,8 +13,8 @@ from wardgate.cli.control import Client, gateway
 from wardgate.cli.failures import USAGE, CommandError
 
 _DEVICE = click.argument("device", metavar="DEVICE")
-_PRIVATE_KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
-"""32 bytes in base64."""
+_PRIVATE_KEY = re.compile(r"\s*#?\s*PrivateKey\b")
+"""The line for it, also as a comment."""
 
 
 @click.group("devices")
@@ -189,34 +189,38 @@ def config_command(console: Console, gateway: Client, device: str, qr: bool, key
     """
     found = gateway.device(device)
     document = gateway.get("devices", found["id"], "config")
-    text = document["text"] if key_file is None else _with_key(document["text"], key_file.read().strip())
+    text = document["text"] if key_file is None else _with_key(document, key_file.read().strip())
     if console.json:
         console.document({**document, "text": text})
     elif qr:
         if key_file is None:
             console.warn("without --private-key the code has no private key, and WireGuard's app refuses it")
-        console.text(_qr(text))
+        from wardgate.gateway.identity.qr import qr_terminal
+
+        console.text(qr_terminal(text).rstrip("\n"))
     else:
         console.text(text.rstrip("\n"))
 
 
-def _with_key(text: str, key: str) -> str:
+def _with_key(document: Mapping[str, Any], key: str) -> str:
     """A configuration with the private key as the first line of its interface."""
-    if _PRIVATE_KEY.fullmatch(key) is None:
-        raise CommandError("that is no private key of WireGuard", "make one with wg genkey", USAGE)
-    kept = [line for line in text.splitlines() if not re.match(r"\s*#?\s*PrivateKey\b", line)]
+    from wardgate.gateway.errors import GatewayError
+    from wardgate.gateway.identity.keys import public_key_of
+
+    try:
+        public_key = public_key_of(key)
+    except GatewayError:
+        raise CommandError("that is no private key of WireGuard", "make one with wg genkey", USAGE) from None
+    if public_key != document["device"]["public_key"]:
+        raise CommandError(
+            "the private key is not that of the device's public key",
+            "give the device's own, or replace its key: wardgate gateway devices replace-key",
+            USAGE,
+        )
+    lines = document["text"].splitlines()
+    kept = [line for line in lines if not _PRIVATE_KEY.match(line)]
     place = kept.index("[Interface]") + 1
     return "\n".join([*kept[:place], f"PrivateKey = {key}", *kept[place:]]) + "\n"
-
-
-def _qr(text: str) -> str:
-    import io
-
-    import segno
-
-    written = io.StringIO()
-    segno.make(text, error="l", micro=False).terminal(written, compact=True)
-    return written.getvalue().rstrip("\n")
 
 
 def _tell(console: Console, device: Mapping[str, Any], what: str) -> None:

@@ -65,16 +65,20 @@ def show_command(console: Console, gateway: Client, name: str) -> None:
     if console.json:
         console.document({**user, "factors": factors, "devices": devices})
         return
-    locked = factors["locked_until"]
+    methods = [one["name"] for one in factors["methods"] if one["confirmed"]]
     rows = [
         ("user", user["name"]),
         ("state", gateway_words.state(user)),
         ("groups", gateway_words.listed(user["groups"])),
         ("since", f"{gateway_words.moment(user['created'])} UTC"),
-        ("factors", gateway_words.listed(factors["methods"])),
+        ("factors", gateway_words.listed(methods)),
         ("recovery", f"{factors['recovery_codes']} codes left"),
         ("failures", f"{factors['failures']} since the last login"),
-        *([("no login", f"before {gateway_words.moment(locked)} UTC")] if locked else []),
+        *(
+            (f"{one['device']}", f"no login before {gateway_words.moment(one['locked_until'])} UTC")
+            for one in factors["devices"]
+            if one["locked_until"]
+        ),
         *(
             ("device" if not number else "", f"{device['name']}  {' '.join(device['addresses'])}")
             for number, device in enumerate(devices)

@@ -45,6 +45,7 @@ RULES = {
         anywhere=frozenset(
             {
                 "cryptography",
+                "dns",
                 "fastapi",
                 "h11",
                 "jinja2",
