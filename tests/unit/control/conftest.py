@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from gateway_fakes import FakeGateway
+from gateway_fakes import FakeGateway, Switch
 from wardgate.gateway.control import server as server_module
 from wardgate.gateway.control.app import _api as make_api
 from wardgate.gateway.control.connection import Limits
@@ -25,18 +25,7 @@ from wardgate.gateway.records import AUDIT
 from wardgate.gateway.store import SqliteStore
 
 T = TypeVar("T")
-
-
-class Current:
-    """The gateway of the test that runs: the API is made once, since that takes longer than a test."""
-
-    gateway: FakeGateway
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.gateway, name)
-
-
-CURRENT = Current()
+CURRENT = Switch()
 QUICK = Limits(request=0.3, keep_alive=0.3, ending=0.2)
 
 
