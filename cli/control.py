@@ -99,7 +99,7 @@ class Client:
 
         # Nothing of the environment: a proxy there is not for this. There is no TLS, whose certificates take
         # longer to load than the answer to come.
-        transport = httpx.HTTPTransport(uds=self._path, trust_env=False, verify=False)  # noqa: S501 - see above
+        transport = httpx.HTTPTransport(uds=self._path, trust_env=False, verify=False)
         timeout = httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
         try:
             with httpx.Client(
