@@ -24,7 +24,6 @@ _NEAR: Final = re.compile(rf"(?i)((?:private|preshared)[^\n]{{0,40}}?)({_KEY})")
 _SEED: Final = re.compile(r"(?i)(otpauth://[^\s?]*\?[^\s]*)")
 """What a QR code of an authenticator holds."""
 _SECRET_FIELD: Final = re.compile(rf"(?i)(?:{_WORDS}|token_text|totp|recovery_code)")
-_WHOLE_KEY: Final = re.compile(rf"{_KEY}\Z")
 
 
 def masked(text: str) -> str:
