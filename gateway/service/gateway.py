@@ -92,11 +92,19 @@ class Gateway:
     async def start(self) -> None:
         """Return when the gateway serves. WardgateError, PolicyError and what else says why it cannot; what
         was made until then stays closed, and the next start goes on from there."""
+        starting = asyncio.ensure_future(self._start())
+        over = asyncio.ensure_future(self._over.wait())
         try:
-            await self._start()
+            # Asked to end meanwhile, it does not begin to serve.
+            await asyncio.wait({starting, over}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+            await asyncio.gather(starting, return_exceptions=self._over.is_set())
         except BaseException:
             await self.stop()
             raise
+        finally:
+            over.cancel()
 
     async def _start(self) -> None:
         settings = self.settings
@@ -152,8 +160,12 @@ class Gateway:
         await self._stack.enter_async_context(self.web)
         _log.info("the gateway is open", extra={"interface": settings.interface})
 
+    def end(self) -> None:
+        """Have `wait` return."""
+        self._over.set()
+
     async def wait(self) -> None:
-        """Return when `stop` is called; raise where a part that must go on has ended."""
+        """Return when `end` is called; raise where a part that must go on has ended."""
         await self._over.wait()
         if self._fault is not None:
             raise self._fault
