@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextvars
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -103,6 +104,10 @@ async def held(node: Node) -> dict[str, str]:
     }
 
 
+async def _call(work: Callable[[], Awaitable[object]]) -> None:
+    await work()
+
+
 @dataclass
 class WatchedStore:
     """A store that counts what is asked of it, and lets somebody else in before a commit."""
@@ -124,7 +129,8 @@ class WatchedStore:
 
     async def commit(self, transaction: Transaction) -> int:
         if self.before_commit:
-            await self.before_commit.pop(0)()
+            # As another process would: it is not within this one's change.
+            await asyncio.create_task(_call(self.before_commit.pop(0)), context=contextvars.Context())
         revision = await self.inner.commit(transaction)
         self.commits.append(transaction)
         return revision
