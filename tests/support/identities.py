@@ -12,8 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from wardgate.gateway.identity import Devices, Enrolment, KeyPair, Pools, Tokens, Users, public_key_of
-from wardgate.gateway.ledger import Ledger
+from wardgate.gateway.identity import (
+    ClientConfiguration,
+    Devices,
+    Enrolment,
+    KeyPair,
+    Pools,
+    Tokens,
+    Users,
+    public_key_of,
+)
+from wardgate.gateway.ledger import Change, Ledger
+from wardgate.gateway.records import SESSIONS, Device, Session
 from wardgate.gateway.store import Batch, Entry, Snapshot, SqliteStore, Store, Transaction
 
 T = TypeVar("T")
@@ -37,6 +47,22 @@ def key(number: int) -> str:
 
 
 GATEWAY_KEY = key(-1)
+
+
+PRESHARED = base64.b64encode(bytes(range(32))).decode()
+CONFIGURATION = ClientConfiguration(
+    device="alice/laptop",
+    public_key=key(0),
+    addresses=("10.9.0.2", "fd09::2"),
+    gateway_key=GATEWAY_KEY,
+    preshared_key=PRESHARED,
+    endpoint="vpn.example.com:51820",
+    allowed_ips=("10.0.0.0/8", "fd00:1::/48"),
+    login_url="http://10.9.0.1/",
+    dns=("10.0.0.53", "fd00:1::53", "corp.example.com"),
+    mtu=1420,
+    keepalive=25,
+)
 
 
 def seal(secret: bytes, context: str) -> str:
@@ -143,3 +169,15 @@ class WatchedStore:
 
     async def close(self) -> None:
         await self.inner.close()
+
+
+async def log_in(node: Node, *devices: Device) -> None:
+    """Give devices sessions."""
+    for first in range(0, len(devices), 100):
+
+        async def work(change: Change, first: int = first) -> None:
+            for device in devices[first : first + 100]:
+                session = Session(device.id, device.user, "totp", 1, 1, 1, 2, 0, "boot", "")
+                change.put(SESSIONS, session, device.id)
+
+        await node.ledger.run("gateway", work)

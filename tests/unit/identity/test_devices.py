@@ -6,25 +6,11 @@ import base64
 from pathlib import Path
 
 import pytest
-from identities import ADMIN, Node, held, key, on_a_node, seal, unseal
+from identities import ADMIN, Node, held, key, log_in, on_a_node, seal, unseal
 from wardgate.gateway.errors import ExistsError, InvalidError, NotFoundError
 from wardgate.gateway.identity import preshared_context
-from wardgate.gateway.ledger import Change, verify
-from wardgate.gateway.records import AUDIT, DEVICES, SESSIONS, Session
-
-
-def session(device: str, user: str = "alice") -> Session:
-    return Session(device, user, "totp", 1, 1, 1, 2, 0, "boot", "")
-
-
-async def log_in(node: Node, *devices: str) -> None:
-    """Give devices sessions."""
-
-    async def work(change: Change) -> None:
-        for device in devices:
-            change.put(SESSIONS, session(device), device)
-
-    await node.ledger.run("gateway", work)
+from wardgate.gateway.ledger import verify
+from wardgate.gateway.records import AUDIT, DEVICES, SESSIONS
 
 
 def test_a_device_is_found_by_all_that_is_its_own(tmp_path: Path) -> None:
@@ -137,7 +123,7 @@ def test_another_key_ends_the_session_and_frees_the_old_key(tmp_path: Path) -> N
     async def work(node: Node) -> None:
         device = await node.devices.add(ADMIN, "alice", "laptop", key(0))
         other = await node.devices.add(ADMIN, "bob", "laptop", key(1))
-        await log_in(node, device.id, other.id)
+        await log_in(node, device, other)
         with pytest.raises(ExistsError, match="public key"):
             await node.devices.replace_key(ADMIN, device.id, key(1))
         assert await node.ledger.get(SESSIONS, device.id) is not None
@@ -159,7 +145,7 @@ def test_another_key_ends_the_session_and_frees_the_old_key(tmp_path: Path) -> N
 def test_locking_ends_the_session_and_unlocking_brings_none_back(tmp_path: Path) -> None:
     async def work(node: Node) -> None:
         device = await node.devices.add(ADMIN, "alice", "laptop", key(0))
-        await log_in(node, device.id)
+        await log_in(node, device)
         assert (await node.devices.lock(ADMIN, device.id)).locked
         assert await node.ledger.get(SESSIONS, device.id) is None
         count = len(await node.ledger.records(AUDIT))
@@ -176,7 +162,7 @@ def test_removing_leaves_nothing_of_a_device(tmp_path: Path) -> None:
         await node.users.add(ADMIN, "alice")
         before = await held(node)
         device = await node.devices.add(ADMIN, "alice", "laptop", key(0))
-        await log_in(node, device.id)
+        await log_in(node, device)
         assert await node.devices.remove(ADMIN, "10.9.0.2") == device
         assert await held(node) == before
         again = await node.devices.add(ADMIN, "alice", "laptop", key(0))

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from identities import ADMIN, Clock, Node, WatchedStore, held, key, node_on, on_a_node
+from identities import ADMIN, Clock, Node, WatchedStore, held, key, log_in, node_on, on_a_node
 from wardgate.gateway.errors import ExistsError, GatewayError, InvalidError, NotFoundError
 from wardgate.gateway.ledger import Change, verify
 from wardgate.gateway.records import (
@@ -21,7 +21,6 @@ from wardgate.gateway.records import (
     Credential,
     Lockout,
     Recovery,
-    Session,
     User,
 )
 from wardgate.gateway.store import MOST_OPERATIONS, Delete, SqliteStore
@@ -39,18 +38,6 @@ async def prove(node: Node, user: str) -> None:
         change.put(LOCKOUTS, Lockout(user, 1, 1, 1), user)
 
     await node.ledger.run("gateway", work)
-
-
-async def log_in_everywhere(node: Node, user: str) -> None:
-    devices = await node.devices.list(user)
-    for first in range(0, len(devices), 100):
-
-        async def work(change: Change, first: int = first) -> None:
-            for device in devices[first : first + 100]:
-                record = Session(device.id, user, "totp", 1, 1, 1, 2, 0, "boot", "")
-                change.put(SESSIONS, record, device.id)
-
-        await node.ledger.run("gateway", work)
 
 
 def test_adding_and_listing(tmp_path: Path) -> None:
@@ -122,8 +109,8 @@ def test_locking_ends_every_session(tmp_path: Path) -> None:
         for number in range(count):
             await node.devices.add(ADMIN, "alice", f"d{number}", key(number), preshared=False)
         await node.devices.add(ADMIN, "bob", "laptop", key(count))
-        await log_in_everywhere(node, "alice")
-        await log_in_everywhere(node, "bob")
+        await log_in(node, *await node.devices.list("alice"))
+        await log_in(node, *await node.devices.list("bob"))
         assert len(await node.ledger.records(SESSIONS)) == count + 1
         assert (await node.users.lock(ADMIN, "alice")).locked
         assert [session.user for session in await node.ledger.records(SESSIONS)] == ["bob"]
@@ -144,13 +131,13 @@ def test_removing_leaves_nothing_of_a_user(tmp_path: Path) -> None:
         await node.devices.add(ADMIN, "bob", "laptop", key(0))
         await node.tokens.issue(ADMIN, "bob", lifetime_s=DAY)
         await prove(node, "bob")
-        await log_in_everywhere(node, "bob")
+        await log_in(node, *await node.devices.list("bob"))
         before = await held(node)
         await node.devices.add(ADMIN, "alice", "laptop", key(1))
         await node.devices.add(ADMIN, "alice", "phone", key(2))
         await node.tokens.issue(ADMIN, "alice", lifetime_s=DAY)
         await prove(node, "alice")
-        await log_in_everywhere(node, "alice")
+        await log_in(node, *await node.devices.list("alice"))
         await node.users.remove(ADMIN, "alice")
         assert await held(node) == before
         with pytest.raises(NotFoundError):
@@ -169,7 +156,7 @@ def test_a_large_removal_is_in_steps_with_access_first(tmp_path: Path) -> None:
             for _ in range(150):
                 await node.tokens.issue(ADMIN, "alice", lifetime_s=DAY)
             await prove(node, "alice")
-            await log_in_everywhere(node, "alice")
+            await log_in(node, *await node.devices.list("alice"))
             store.commits.clear()
             await node.users.remove(ADMIN, "alice")
             assert await held(node) == {}
@@ -200,7 +187,7 @@ def test_a_large_removal_is_in_steps_with_access_first(tmp_path: Path) -> None:
 
 
 def test_a_removal_that_was_interrupted_goes_on(tmp_path: Path) -> None:
-    class PowerCut(Exception):
+    class PowerCutError(Exception):
         pass
 
     async def run() -> None:
@@ -215,10 +202,10 @@ def test_a_removal_that_was_interrupted_goes_on(tmp_path: Path) -> None:
                 pass
 
             async def cut() -> None:
-                raise PowerCut
+                raise PowerCutError
 
             store.before_commit = [pass_by, cut]
-            with pytest.raises(PowerCut):
+            with pytest.raises(PowerCutError):
                 await node.users.remove(ADMIN, "alice")
             left = await node.devices.list("alice")
             assert 0 < len(left) < 40
