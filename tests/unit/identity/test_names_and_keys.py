@@ -75,6 +75,8 @@ def test_a_new_pair_is_one() -> None:
     assert one.private != other.private
     assert public_key_of(one.private) == one.public == check_public_key(one.public)
     assert one.private not in repr(one)
+    secret = base64.b64decode(one.private)
+    assert (secret[0] & 7, secret[31] & 192) == (0, 64)
 
 
 def encoded(number: int) -> str:
