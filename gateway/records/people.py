@@ -41,7 +41,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Which device has a tunnel address, or a public key."""
+    """Which device has a tunnel address, a public key, or a name among its user's."""
 
     device: str
 

@@ -45,6 +45,7 @@ RULES = {
         anywhere=frozenset(
             {
                 "cryptography",
+                "dns",
                 "fastapi",
                 "jinja2",
                 "prometheus_client",
