@@ -64,6 +64,13 @@ def test_several_devices_keep_all_waiting() -> None:
         assert locked_until(lockout, None, 1_000) == 1_000 + delay
 
 
+def test_devices_that_have_used_up_their_failures_do_not_keep_all_waiting_longer() -> None:
+    lockout = failed(*"aaaaabbbbbcccccddddd")
+    for at in range(1_030, 100_000, 3_600):
+        lockout = failed(*"abcd", lockout=lockout, at=at)
+        assert locked_until(lockout, "e", at) == 0
+
+
 def test_old_failures_of_other_devices_are_forgotten_by_the_sum() -> None:
     lockout = failed(*"aaaaabbbbbccccc")
     recent = failed(*"ddddd", lockout=lockout, at=1_000 + DAY - 1)
