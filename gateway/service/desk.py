@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from wardgate.gateway.challenges import Challenges
 from wardgate.gateway.enforcement import World
 from wardgate.gateway.errors import NotFoundError
 from wardgate.gateway.events import Bus, Event
-from wardgate.gateway.identity import ClientConfiguration, Configurations, Enrolment
-from wardgate.gateway.portal.desk import NeedsLoginEvent, PortalEvent, Proof, SessionEvent, SessionView
+from wardgate.gateway.identity import ClientConfiguration, Configurations
+from wardgate.gateway.portal.desk import (
+    Challenges,
+    Enrolment,
+    NeedsLoginEvent,
+    PortalEvent,
+    Proof,
+    SessionEvent,
+    SessionView,
+)
 from wardgate.gateway.records import Device, Session
 from wardgate.gateway.sessions import Sessions
 from wardgate.runtime import clock

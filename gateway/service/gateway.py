@@ -12,37 +12,48 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from wardgate.gateway.challenges import Challenges, ChallengeSettings, Sealer, Totp
+from wardgate.gateway.challenges.recovery import METHOD as RECOVERY
 from wardgate.gateway.compiling.policies import Composed, Portal
 from wardgate.gateway.compiling.stored import read_bundle
+from wardgate.gateway.control.peers import Access
+from wardgate.gateway.control.server import ControlServer
 from wardgate.gateway.enforcement import Enforcer, PolicyKeeper, Problems, Source, Tunnel, Worker, World
 from wardgate.gateway.events import Bus, Event
 from wardgate.gateway.identity import ClientSettings, Configurations, Devices, Enrolment, Pools, Tokens, Users
 from wardgate.gateway.ledger import Ledger
+from wardgate.gateway.metrics import Counters
+from wardgate.gateway.metrics.endpoint import MetricsServer
 from wardgate.gateway.names import NameBook
 from wardgate.gateway.network.forwarding import Forwarding
 from wardgate.gateway.network.links import bring_down, find_link
 from wardgate.gateway.network.masquerading import Masquerade, apply_masquerade, remove_masquerade
 from wardgate.gateway.network.tunnel import TunnelNetwork
 from wardgate.gateway.policies import Policies, StoredPolicies
+from wardgate.gateway.roaming import Detector
 from wardgate.gateway.service import preparing
+from wardgate.gateway.service.control import ServiceControl
+from wardgate.gateway.service.counting import CountedChallenges, CountedEnrolment
 from wardgate.gateway.service.desk import ServiceDesk
 from wardgate.gateway.service.drops import DropReader
 from wardgate.gateway.service.naming import keep_names
+from wardgate.gateway.service.roams import detector_for, follow_roams
 from wardgate.gateway.service.web import Web
 from wardgate.gateway.sessions import Sessions
 from wardgate.gateway.sessions.endpoints import Endpoints
 from wardgate.gateway.settings import Settings
 from wardgate.gateway.store import SqliteStore
-from wardgate.gateway.wireguard import WireGuardDevice, open_device
+from wardgate.gateway.wireguard import Endpoint, WireGuardDevice, open_device
 from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.events import DropEvent
 from wardgate.runtime.gate import Gate
 from wardgate.runtime.layout.codes import Direction, Reason
+
+T = TypeVar("T")
 
 _log = logging.getLogger("wardgate.gateway.service")
 ACTOR: Final = "gateway"
@@ -56,12 +67,13 @@ _MOST_FAILURES: Final = 100
 class Gateway:
     """Made, started and stopped once. What is public is there after `start`."""
 
-    challenges: Challenges
+    challenges: CountedChallenges
     configurations: Configurations
     desk: ServiceDesk
+    detector: Detector
     devices: Devices
     enforcer: Enforcer
-    enrolment: Enrolment
+    enrolment: CountedEnrolment
     keeper: PolicyKeeper
     ledger: Ledger
     policies: Policies
@@ -72,7 +84,6 @@ class Gateway:
     tokens: Tokens
     tunnel: Tunnel
     users: Users
-    web: Web
     wireguard: WireGuardDevice
 
     def __init__(self, settings: Settings) -> None:
@@ -85,6 +96,7 @@ class Gateway:
         self._looker = Worker("wireguard")
         self._asker = Worker("names")
         self._stack = AsyncExitStack()
+        self.counters = Counters((Totp.name, RECOVERY))
         self._tasks: list[asyncio.Task[None]] = []
         self._over = asyncio.Event()
         self._fault: BaseException | None = None
@@ -127,9 +139,17 @@ class Gateway:
         if self.keeper.gate is None:
             raise AssertionError("a gate is made by `first`")
         self.tunnel = Tunnel(self.keeper.gate, self.wireguard, self.sealer.unseal)
-        endpoints = Endpoints(lambda: self._looker(self.tunnel.endpoints))
+        self.detector = await self._compiler(detector_for, settings, self.wireguard)
+        self._stack.callback(self.detector.close)
         self.sessions = Sessions(
-            self.ledger, self.world, self.tunnel, self._kernel, settings.sessions, self.bus, endpoints
+            self.ledger,
+            self.world,
+            self.tunnel,
+            self._kernel,
+            settings.sessions,
+            self.bus,
+            Endpoints(self.endpoints),
+            self.detector,
         )
         self.enforcer = Enforcer(
             self.store,
@@ -151,14 +171,23 @@ class Gateway:
         self.ledger.settle = self._settled
         self._run("enforcement", self.enforcer.run())
         self._run("policy", self.keeper.run())
+        self._run("roaming", follow_roams(self.detector, self.sessions, self.problems))
         self._run("names", keep_names(self.names, self.keeper, self._asker))
         self._run("sessions", self._every(_SWEEP_S, "sessions", self.sessions.sweep))
         self._run("tokens", self._every(_TOKENS_S, "tokens", self._sweep_tokens))
         drops = DropReader(self.tunnel.gate, self._dropped, self.problems)
         self._stack.push_async_callback(drops.close)
-        self.web = Web(self.desk, settings)
-        await self._stack.enter_async_context(self.web)
+        await self._stack.enter_async_context(Web(self.desk, settings))
+        await self._open_control()
         _log.info("the gateway is open", extra={"interface": settings.interface})
+
+    async def endpoints(self) -> Mapping[str, Endpoint | None]:
+        """Where each peer is, by its public key in base64."""
+        return await self._looker(self.tunnel.endpoints)
+
+    async def in_kernel(self, work: Callable[[], T]) -> T:
+        """What `work` returns, done in the thread of all changes to the kernel."""
+        return await self._kernel(work)
 
     def end(self) -> None:
         """Have `wait` return."""
@@ -200,7 +229,8 @@ class Gateway:
         self.devices = Devices(self.ledger, self.users, pools, own_keys={own_key}, seal=self.sealer.seal)
         self.keeper.enforced = self._enforced
         self.tokens = Tokens(self.ledger, self.users, self.devices)
-        self.enrolment = Enrolment(self.ledger, self.users, self.devices, self.tokens)
+        enrolment = Enrolment(self.ledger, self.users, self.devices, self.tokens)
+        self.enrolment = CountedEnrolment(enrolment, self.counters)
         login = settings.login
         challenge = ChallengeSettings(
             login.issuer,
@@ -211,7 +241,9 @@ class Gateway:
             longest_delay_s=max(login.delay, login.longest_delay),
         )
         totp = Totp(login.issuer, challenge.drift_steps)
-        self.challenges = Challenges(self.ledger, self.sealer, [totp], challenge)
+        self.challenges = CountedChallenges(
+            Challenges(self.ledger, self.sealer, [totp], challenge), self.counters
+        )
         client = settings.client
         self.configurations = Configurations(
             ClientSettings(
@@ -277,6 +309,17 @@ class Gateway:
         if settings.network.forwarding == "enable":
             Forwarding(forwarding_file(settings)).enable(sorted({one.version for one in networks}))
         self._network.activate()
+
+    async def _open_control(self) -> None:
+        control, settings = ServiceControl(self), self.settings
+        server = ControlServer(control, settings.control.socket, Access.of_group(settings.control.group))
+        await server.start()
+        self._stack.push_async_callback(server.stop)
+        if settings.metrics is not None:
+            address, port = settings.metrics
+            metrics = MetricsServer(control.scraped, str(address), port)
+            await metrics.start()
+            self._stack.push_async_callback(metrics.stop)
 
     async def _settled(self, revision: int) -> None:
         await self.enforcer.settled(revision)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wardgate.gateway.network.forwarding import Forwarding
 from wardgate.gateway.network.masquerading import remove_masquerade
+from wardgate.gateway.roaming import remove as remove_detectors
 from wardgate.gateway.service.gateway import forwarding_file
 from wardgate.gateway.settings import Settings
 from wardgate.gateway.wireguard import find_device
@@ -18,6 +19,7 @@ def take_down(settings: Settings) -> None:
     device = find_device(settings.interface)
     if device is not None:
         device.destroy()
+    remove_detectors(settings.interface)
     if settings.interface in Gate.list():
         Gate(settings.interface).detach()
     remove_masquerade(settings.interface)

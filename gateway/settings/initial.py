@@ -19,6 +19,8 @@ from wardgate.gateway.wireguard import PrivateKey
 DEFAULT_ADDRESSES: Final = (ip_interface("10.9.0.1/16"), ip_interface("fd09::1/64"))
 """Private and unique local ranges (RFC 1918, RFC 4193): change them where they are in use already."""
 
+DEFAULT_PORT: Final = 51_820
+
 _SETTINGS: Final = """\
 # A Wardgate gateway. docs/gateway.md of the project explains every setting; what is commented out is the
 # default.
@@ -64,7 +66,7 @@ state: {state}            # database and keys; back it up, and keep it secret
 # also needed a new handshake), ignore.
 # roaming:
 #   on_roam: challenge
-#   detector: auto        # fentry, watch, poll
+#   detector: auto        # the best that works here; or fentry, underlay, polling
 #   interval: 5s          # of polling
 
 # network:
@@ -108,7 +110,7 @@ class Initial:
     state: Path
     endpoint: str
     interface: str = "wg0"
-    port: int = 51_820
+    port: int = DEFAULT_PORT
     addresses: Sequence[IPv4Interface | IPv6Interface] = DEFAULT_ADDRESSES
 
 

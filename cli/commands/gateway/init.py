@@ -47,7 +47,7 @@ def init_command(
     Files are for their owner only. Nothing that is there is replaced.
     """
     from wardgate.cli.settings_errors import as_usage
-    from wardgate.gateway.settings.initial import DEFAULT_ADDRESSES, Initial, initialise
+    from wardgate.gateway.settings.initial import DEFAULT_ADDRESSES, DEFAULT_PORT, Initial, initialise
     from wardgate.gateway.settings.values import interface_address
 
     try:
@@ -56,7 +56,7 @@ def init_command(
         raise click.BadParameter(str(error), param_hint="--address") from None
     port = endpoint.rpartition(":")[2]
     wanted = Initial(
-        folder, state, endpoint, interface, int(port) if port.isdigit() else Initial.port, tuple(own)
+        folder, state, endpoint, interface, int(port) if port.isdigit() else DEFAULT_PORT, tuple(own)
     )
     with as_usage():
         settings = asyncio.run(initialise(wanted))

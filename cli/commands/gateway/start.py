@@ -26,11 +26,11 @@ def start_command(console: Console, settings_file: Path) -> None:
     Its end, also by kill -9, changes nothing for those who are connected: the kernel goes on enforcing,
     and the next start takes over. `gateway stop` is what takes the gateway off the machine.
     """
-    from wardgate.gateway.journal import configure
+    from wardgate.gateway.journal import set_up
     from wardgate.gateway.service.instance import running
 
     settings = settings_of(settings_file)
-    configure(settings.log.form, settings.log.level)
+    set_up(settings.log.form, settings.log.level)
     with running(settings):
         asyncio.run(_serve(console, settings))
 
