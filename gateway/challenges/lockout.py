@@ -52,10 +52,11 @@ def after_failure(
     return Lockout(user, until_user, devices)
 
 
-def after_success(lockout: Lockout, device: str) -> Lockout | None:
-    """What to store after a login from the device was good; None: nothing."""
+def without(lockout: Lockout, device: str, at: int) -> Lockout | None:
+    """What to store at `at` once the device's failures count no more: after a good login there, or when it is
+    removed. A delay of the user stays, so neither is a way around it. None: nothing."""
     others = tuple(one for one in lockout.devices if one.device != device)
-    return replace(lockout, devices=others) if others else None
+    return replace(lockout, devices=others) if others or lockout.until > at else None
 
 
 def _sum(devices: tuple[Failures, ...], at: int, settings: ChallengeSettings) -> int:
