@@ -77,18 +77,6 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Factors:
-    """`methods`: those a user has set up and confirmed, by name; `recovery_codes`: how many are not spent;
-    `failures`: logins that failed since the last good one; `locked_until`: 0, or when the next one is
-    tried."""
-
-    methods: tuple[str, ...]
-    recovery_codes: int
-    failures: int
-    locked_until: int
-
-
-@dataclass(frozen=True, slots=True)
 class DeviceSession:
     """A device and its session, as the kernel has it. `state`: `none`, `authorised`, `expired`, `idle` or
     `locked`; `remaining` and `login_age` (since the last login) are None where there is no session, and

@@ -1,8 +1,8 @@
 """Sessions begin with a login, and end by themselves, by their user, by an administrator, or by roaming.
 
-The order is what makes this safe. A session is in the store before the kernel has it, and gone from the kernel when
-the change that took it from the store is in force. After a crash those sessions go on that both have (see
-`reconcile`), so a crash can end a session, and never begin one.
+The order is what makes this safe. A session is in the store before the kernel has it, and gone from the
+kernel when the change that took it from the store is in force. After a crash those sessions go on that both
+have (see `reconcile`), so a crash can end a session, and never begin one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class Proof(Protocol):
 class Watch(Protocol):
     """Of roaming; see roaming.Detector."""
 
-    def watch(self, public_key: bytes, slot: int, endpoint: tuple[IPv4Address | IPv6Address, int] | None) -> None:
+    def watch(
+        self, public_key: bytes, slot: int, endpoint: tuple[IPv4Address | IPv6Address, int] | None
+    ) -> None:
         """Watch a session that is about to begin."""
 
     def forget(self, public_key: bytes) -> None:
@@ -84,8 +86,8 @@ class Sessions:
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def login(self, device: Device, proof: Proof) -> Session:
-        """Begin the device's session, or renew it without a cut. RefusedError where it is locked, gone, or not
-        of the user who has logged in."""
+        """Begin the device's session, or renew it without a cut. RefusedError where it is locked, gone, or
+        not of the user who has logged in."""
         async with self._turns[device.id]:
             endpoint = await self._endpoints.of(device.public_key)
             renewed = device.id in self._world.sessions
@@ -111,7 +113,9 @@ class Sessions:
                     endpoint=str(endpoint) if endpoint else "",
                 )
                 change.put(SESSIONS, session, device.id)
-                change.tell("logged in", device.id, user=device.user, method=proof.method, endpoint=session.endpoint)
+                change.tell(
+                    "logged in", device.id, user=device.user, method=proof.method, endpoint=session.endpoint
+                )
                 return session
 
             # In force is what the kernel is told below, in this task.
@@ -124,7 +128,9 @@ class Sessions:
             if (moved := await self._moved(device, endpoint)) is not None:
                 await self._end_in_kernel(device)
                 await self._drop(device.id, "gateway", f"moved to {moved} while logging in")
-                raise RefusedError("log in", device.user, "the device moved to another network", "log in again")
+                raise RefusedError(
+                    "log in", device.user, "the device moved to another network", "log in again"
+                )
             self._bus.publish(_event("renewal" if renewed else "login", device, method=proof.method))
             return session
 
@@ -135,7 +141,9 @@ class Sessions:
             if device is not None:
                 await self._end_in_kernel(device)
             if not await self._drop(device_id, actor, reason):
-                raise NotFoundError("end session", device_id, "the device has none", "`sessions list` shows them")
+                raise NotFoundError(
+                    "end session", device_id, "the device has none", "`sessions list` shows them"
+                )
         if device is not None:
             kind = "logout" if actor == f"user:{device.user}" else "session-ended"
             self._bus.publish(_event(kind, device, reason=reason))
@@ -193,8 +201,8 @@ class Sessions:
             self._bus.publish(_event("session-ended", device, reason=reason))
 
     async def reconcile(self) -> None:
-        """After a start: let those sessions go on that store and kernel both have, of peers that have not moved
-        since, and end all others in both."""
+        """After a start: let those sessions go on that store and kernel both have, of peers that have not
+        moved since, and end all others in both."""
         found = await self._worker(self._tunnel.sessions)
         endpoints = await self._worker(self._tunnel.endpoints)
         sessions = dict(self._world.sessions)

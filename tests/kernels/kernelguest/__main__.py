@@ -18,6 +18,7 @@ from kernelguest import (
     rejections,
     suspension,
     traffic,
+    wireguard,
 )
 
 PARTS = {
@@ -30,6 +31,7 @@ PARTS = {
     "traffic xdp": lambda folder: traffic.observe(folder, "xdp"),
     "engines": engines.observe,
     "demo": demonstration.observe,
+    "wireguard": wireguard.observe,
     "suspension": suspension.observe,
 }
 

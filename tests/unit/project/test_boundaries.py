@@ -47,6 +47,7 @@ RULES = {
                 "cryptography",
                 "dns",
                 "fastapi",
+                "h11",
                 "jinja2",
                 "prometheus_client",
                 "pydantic",
