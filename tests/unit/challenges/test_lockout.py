@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wardgate.gateway.challenges import ChallengeSettings
+from wardgate.gateway.challenges import ChallengeSettings, LockedError
 from wardgate.gateway.challenges.lockout import FOREVER, after_failure, locked_until, without
 from wardgate.gateway.records import Lockout
 
@@ -42,6 +42,13 @@ def test_at_the_most_failures_a_device_waits_for_somebody() -> None:
     assert locked_until(lockout, "a", 1_000) == FOREVER
     assert locked_until(lockout, "a", 50 * 365 * DAY) == FOREVER
     assert locked_until(lockout, "b", 1_000) == 0
+
+
+def test_a_delay_beyond_all_dates_is_one_for_ever() -> None:
+    settings = ChallengeSettings("x", failures=1, first_delay_s=10**15, longest_delay_s=10**15)
+    lockout = after_failure(None, "alice", "a", 1_000, settings)
+    assert locked_until(lockout, "a", 1_000) == FOREVER
+    assert "ask an administrator" in str(LockedError("alice", FOREVER))
 
 
 @given(st.lists(st.integers(0, 4_000), max_size=200))
