@@ -35,6 +35,7 @@ from wardgate.gateway.wireguard import (
 _NAME: Final = "wg0"
 _PEERS: Final = 1000
 _PORT: Final = 51820
+_FEW: Final = 100
 _CHANGES: Final = 40
 _MANY_ALLOWED: Final = 2000
 _OWN: Final = (ip_interface("10.9.0.1/16"), ip_interface("fd09::1/64"))
@@ -71,22 +72,22 @@ def _device() -> dict[str, Any]:
         adopted = open_device(_NAME, Kind.USERSPACE)
         seen["adopted"] = [adopted.kind, adopted.adopted, len(adopted.peers())]
 
-        # One of each kind, and two that exchange an allowed IP.
+        # One of each kind, and two that exchange their allowed IPs.
         one, other = wanted[10], wanted[20]
         wanted[10] = replace(one, allowed_ips=other.allowed_ips)
         wanted[20] = replace(other, allowed_ips=one.allowed_ips, preshared_key=None, keepalive=None)
         wanted = [*wanted[1:], replace(_peer(5000), endpoint=_address("fe80::5%1", 9))]
         seconds["reconcile"] = _timed(lambda: seen["reconciled"].append(_counts(device.reconcile(wanted))))
         seen["as wanted"].append(_differences(device, wanted))
-        seen["endpoint"] = str(device.peers()[wanted[-1].public_key].endpoint)
 
         # More than fits into one message of either direction.
+        wanted = wanted[-_FEW:]
         wide = Peer(PublicKey(bytes([8] * 32)), tuple(_wide(number) for number in range(_MANY_ALLOWED)))
-        seen["reconciled"].append(_counts(device.reconcile([*wanted, wide])))
-        seen["as wanted"].append(_differences(device, [*wanted, wide]))
         narrow = replace(wide, allowed_ips=wide.allowed_ips[:3])
-        seen["reconciled"].append(_counts(device.reconcile([*wanted, narrow])))
-        seen["as wanted"].append(_differences(device, [*wanted, narrow]))
+        for peer in (wide, narrow):
+            seen["reconciled"].append(_counts(device.reconcile([*wanted, peer])))
+            seen["as wanted"].append(_differences(device, [*wanted, peer]))
+        seen["endpoint"] = str(device.peers()[wanted[-1].public_key].endpoint)
 
         seen["while it changes"] = _dumps_while_it_changes(device, wanted)
         device.remove([*(peer.public_key for peer in wanted), narrow.public_key])
