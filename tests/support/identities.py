@@ -23,7 +23,7 @@ from wardgate.gateway.identity import (
     public_key_of,
 )
 from wardgate.gateway.ledger import Change, Ledger
-from wardgate.gateway.records import SESSIONS, Device, Session
+from wardgate.gateway.records import AUDIT_HEAD, SESSIONS, Device, Session
 from wardgate.gateway.store import Batch, Entry, Snapshot, SqliteStore, Store, Transaction
 
 T = TypeVar("T")
@@ -136,10 +136,10 @@ async def _call(work: Callable[[], Awaitable[object]]) -> None:
 
 @dataclass
 class WatchedStore:
-    """A store that counts what is asked of it, and lets somebody else in before a commit."""
+    """A store that counts what is asked of it, and lets somebody else in when a change has been decided."""
 
     inner: Store
-    before_commit: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
+    meanwhile: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
     """Each is called once."""
     snapshots: int = 0
     gets: int = 0
@@ -147,6 +147,11 @@ class WatchedStore:
 
     async def get(self, key: str) -> Entry | None:
         self.gets += 1
+        # The head of the audit log is what a ledger reads last: what else changes now, only the change's own
+        # conditions can tell.
+        if key == AUDIT_HEAD.key("head") and self.meanwhile:
+            # As another process would: it is not within this one's change.
+            await asyncio.create_task(_call(self.meanwhile.pop(0)), context=contextvars.Context())
         return await self.inner.get(key)
 
     async def snapshot(self, prefix: str) -> Snapshot:
@@ -154,9 +159,6 @@ class WatchedStore:
         return await self.inner.snapshot(prefix)
 
     async def commit(self, transaction: Transaction) -> int:
-        if self.before_commit:
-            # As another process would: it is not within this one's change.
-            await asyncio.create_task(_call(self.before_commit.pop(0)), context=contextvars.Context())
         revision = await self.inner.commit(transaction)
         self.commits.append(transaction)
         return revision

@@ -180,17 +180,20 @@ def test_other_pools_are_used_from_then_on(tmp_path: Path) -> None:
     async def work(node: Node) -> None:
         first = await node.devices.add(ADMIN, "alice", "first", key(0))
         assert first.addresses == ("10.9.0.2", "fd09::2")
-        node.devices.pools = Pools.of(["10.7.0.0/24"], ["10.7.0.1"])
+        node.devices.pools = Pools.of(["10.77.0.0/24"], ["10.77.0.1"])
         second = await node.devices.add(ADMIN, "alice", "second", key(1))
-        assert second.addresses == ("10.7.0.2",)
-        await node.devices.remove(ADMIN, first.id)
+        assert second.addresses == ("10.77.0.2",)
         third = await node.devices.add(ADMIN, "alice", "third", key(2))
-        assert third.addresses == ("10.7.0.3",)
-        with pytest.raises(InvalidError, match=r"tunnel prefixes \(10\.7\.0\.0/24\)"):
-            await node.devices.add(ADMIN, "alice", "fourth", key(3), addresses=["10.9.0.9"])
+        assert third.addresses == ("10.77.0.3",)
+        # What it gives back is not of these pools.
+        await node.devices.remove(ADMIN, first.id)
+        fourth = await node.devices.add(ADMIN, "alice", "fourth", key(3))
+        assert fourth.addresses == ("10.77.0.4",)
+        with pytest.raises(InvalidError, match=r"tunnel prefixes \(10\.77\.0\.0/24\)"):
+            await node.devices.add(ADMIN, "alice", "fifth", key(4), addresses=["10.9.0.9"])
         node.devices.pools = Pools.of([])
         with pytest.raises(RefusedError, match="no tunnel prefixes"):
-            await node.devices.add(ADMIN, "alice", "fourth", key(3))
+            await node.devices.add(ADMIN, "alice", "fifth", key(4))
 
     on_a_node(tmp_path, work)
 

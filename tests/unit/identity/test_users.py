@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from wardgate.gateway.records import (
     Recovery,
     User,
 )
-from wardgate.gateway.store import MOST_OPERATIONS, Delete, SqliteStore
+from wardgate.gateway.store import MOST_OPERATIONS, Delete, Snapshot, SqliteStore
 
 DAY = 86_400
 
@@ -125,6 +126,35 @@ def test_locking_ends_every_session(tmp_path: Path) -> None:
     on_a_node(tmp_path, work)
 
 
+def test_who_is_unlocked_while_sessions_end_stays_unlocked(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with await SqliteStore.open(tmp_path / "store") as inner:
+            store = WatchedStore(inner)
+            here, there = node_on(store, Clock()), node_on(inner, Clock())
+            for number in range(MOST_OPERATIONS + 20):
+                await there.devices.add(ADMIN, "alice", f"d{number}", key(number), preshared=False)
+            await there.users.add(ADMIN, "bob")
+            await log_in(there, *await there.devices.list("alice"))
+
+            async def unlock() -> None:
+                await there.users.unlock(ADMIN, "alice")
+
+            # Ending sessions writes no audit lines, so the second step is caught at its own reading.
+            original = store.snapshot
+
+            async def snapshot(prefix: str) -> Snapshot:
+                if store.commits:
+                    await asyncio.create_task(unlock(), context=contextvars.Context())
+                return await original(prefix)
+
+            store.snapshot = snapshot  # type: ignore[method-assign]
+            await here.users.lock(ADMIN, "alice")
+            assert not (await there.users.get("alice")).locked
+            assert await there.ledger.records(SESSIONS) == []
+
+    asyncio.run(run())
+
+
 def test_removing_leaves_nothing_of_a_user(tmp_path: Path) -> None:
     async def work(node: Node) -> None:
         await node.users.add(ADMIN, "bob")
@@ -204,7 +234,7 @@ def test_a_removal_that_was_interrupted_goes_on(tmp_path: Path) -> None:
             async def cut() -> None:
                 raise PowerCutError
 
-            store.before_commit = [pass_by, cut]
+            store.meanwhile = [pass_by, cut]
             with pytest.raises(PowerCutError):
                 await node.users.remove(ADMIN, "alice")
             left = await node.devices.list("alice")
@@ -234,7 +264,7 @@ def test_what_another_node_adds_while_a_user_is_removed_goes_too(tmp_path: Path,
                     return await there.tokens.issue(ADMIN, "alice", lifetime_s=DAY)
                 return await there.enrolment.enrol(text, "phone", key(1))
 
-            store.before_commit = [meanwhile]
+            store.meanwhile = [meanwhile]
             await here.users.remove(ADMIN, "alice")
             assert await held(here) == {}
 
@@ -249,7 +279,7 @@ def test_what_is_added_to_a_user_who_is_removed_meanwhile_is_decided_anew(tmp_pa
             here, there = node_on(store, Clock()), node_on(inner, Clock())
             await there.users.add(ADMIN, "alice", ["group:admins"])
             _, text = await there.tokens.issue(ADMIN, "alice", lifetime_s=DAY)
-            store.before_commit = [lambda: there.users.remove(ADMIN, "alice")]
+            store.meanwhile = [lambda: there.users.remove(ADMIN, "alice")]
             if what == "enrolment":
                 with pytest.raises(GatewayError, match="not valid"):
                     await here.enrolment.enrol(text, "phone", key(1))
