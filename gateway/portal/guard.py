@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wardgate.gateway.portal.hosts import headers_of, host_of
@@ -76,6 +77,8 @@ class Guard:
             return
         try:
             await self._app(scope, self._bounded(receive), answer)
+        except ClientDisconnect:
+            return
         except BodyTooLargeError:
             if started:
                 raise
