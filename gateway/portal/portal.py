@@ -68,7 +68,9 @@ class _Portal:
             except Turned as turned:
                 return turned.answer
             except InvalidError as error:
-                return self._visits.message("That makes no sense here", f"{error.cause}; {error.remedy}", 400)
+                return self._visits.message("That makes no sense here", _sentence(error), 400)
+            except (RefusedError, NotFoundError) as error:
+                return self._visits.message("That was refused", _sentence(error), 403)
             except BusyError as error:
                 answer = self._visits.message("Please try again soon", error.cause, 503)
                 answer.headers["retry-after"] = "5"
@@ -261,8 +263,12 @@ def _tidy(code: str) -> str:
 
 
 def _bad(error: GatewayError) -> Notice:
+    return Notice("bad", _sentence(error))
+
+
+def _sentence(error: GatewayError) -> str:
     text = f"{error.cause}; {error.remedy}" if error.remedy else error.cause
-    return Notice("bad", text[:1].upper() + text[1:] + ".")
+    return text[:1].upper() + text[1:] + "."
 
 
 def _qr(uri: str) -> str:

@@ -15,6 +15,7 @@ from wardgate.gateway.portal.desk import PortalEvent, SessionEvent, SessionView
 from wardgate.gateway.records import Device, Session
 
 HOSTILE = "<script>window.hurt=1</script><img src=x onerror='window.hurt=1'>"
+SETUP_TEXT = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 GATEWAY_KEY = "Z2F0ZXdheS1wdWJsaWMta2V5LW9mLTMyLWJ5dGVzISE="
 NO_SESSION = SessionView("none", 0, None, 0, "")
 
@@ -75,8 +76,7 @@ class MemoryChallenges:
     async def begin_setup(self, actor: str, user: str, method: str) -> Begun:
         assert actor == f"user:{user}"
         self.pending[user] = method
-        secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-        return Begun(f"otpauth://totp/Wardgate:{user}?secret={secret}&issuer=Wardgate", secret)
+        return Begun(f"otpauth://totp/Wardgate:{user}?secret={SETUP_TEXT}&issuer=Wardgate", SETUP_TEXT)
 
     async def confirm_setup(self, user: str, method: str, code: str) -> Sequence[str]:
         if self.pending.get(user) != method:
@@ -127,7 +127,9 @@ class MemoryEnrolment:
             raise ExistsError("enrol device", "", "another device has this key", "make a new pair")
         self.tokens[token_text] = (user, uses - 1)
         number = len(self.made)
-        made = Device(f"new{number}", user, device_name, public_key, (f"10.9.1.{number}",), None, None, False, 0)
+        made = Device(
+            f"new{number}", user, device_name, public_key, (f"10.9.1.{number}",), None, None, False, 0
+        )
         self.made.append(made)
         return Enrolled(made)
 

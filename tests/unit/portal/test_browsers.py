@@ -87,7 +87,9 @@ def test_all_browsers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     browsers = Browsers(900, Clock())
     made = [browsers.make(f"d{number}", "10.9.0.2") for number in range(9)]
     assert len(browsers) == 5
-    assert [browsers.find(one.cookie, one.device, one.address) is one for one in made] == [False] * 4 + [True] * 5
+    assert [browsers.find(one.cookie, one.device, one.address) is one for one in made] == [False] * 4 + [
+        True
+    ] * 5
 
 
 def test_a_notice_is_shown_once() -> None:

@@ -87,13 +87,15 @@ def test_logout(desk, alice: Visitor) -> None:
     assert "You are logged out." in alice.get("/").text
 
 
-@pytest.mark.parametrize(("state", "says"), [("expired", "its time was over"), ("idle", "no traffic for too long")])
+@pytest.mark.parametrize(
+    ("state", "says"), [("expired", "its time was over"), ("idle", "no traffic for too long")]
+)
 def test_why_a_session_ended(desk, alice: Visitor, state: str, says: str) -> None:
     desk.sessions["d1"] = SessionView(state, 0, None, 0, "")
     assert says in alice.get("/").text
 
 
-def test_set_up_of_a_first_method(desk, bob: Visitor) -> None:
+def test_set_up_of_a_first_method(bob: Visitor) -> None:
     assert "/setup" in links_of(bob.get("/").text)
     assert bob.submit("/setup", "/setup/begin").headers["location"] == "/setup"
     page = bob.get("/setup").text
@@ -109,15 +111,18 @@ def test_set_up_of_a_first_method(desk, bob: Visitor) -> None:
     assert bob.login("555555").headers["location"] == "/"
 
 
-def test_the_qr_code_is_of_the_uri(desk, bob: Visitor) -> None:
+def test_the_qr_code_is_of_the_uri() -> None:
     import numpy
     import segno
-
     from wardgate.gateway.portal.portal import _qr
 
     uri = "otpauth://totp/Wardgate:bob?secret=JBSWY3DPEHPK3PXP&issuer=Wardgate"
-    matrix = numpy.array([[not dark for dark in row] for row in segno.make(uri, error="m", micro=False).matrix])
-    image = numpy.pad(numpy.kron(matrix * numpy.uint8(255), numpy.ones((4, 4), numpy.uint8)), 20, constant_values=255)
+    matrix = numpy.array(
+        [[not dark for dark in row] for row in segno.make(uri, error="m", micro=False).matrix]
+    )
+    image = numpy.pad(
+        numpy.kron(matrix * numpy.uint8(255), numpy.ones((4, 4), numpy.uint8)), 20, constant_values=255
+    )
     assert [code.text for code in zxingcpp.read_barcodes(image)] == [uri]
     assert _qr(uri).startswith("<svg")
 
@@ -200,7 +205,9 @@ def test_a_busy_gateway_says_so(desk, alice: Visitor, monkeypatch: pytest.Monkey
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
-def test_a_fault_is_not_explained_to_the_user(desk, alice: Visitor, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+def test_a_fault_is_not_explained_to_the_user(
+    desk, alice: Visitor, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
     async def broken(*_: object) -> None:
         raise RuntimeError("secret details")
 

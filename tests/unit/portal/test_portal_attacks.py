@@ -6,9 +6,9 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
-from portal_desk import SessionView, device, office
+from portal_desk import device, office
 from portal_visitor import Form, Visitor
-from wardgate.gateway.portal import PortalSettings, portal_app
+from wardgate.gateway.portal import PortalSettings, SessionView, portal_app
 from wardgate.gateway.portal.settings import MOST_BODY
 
 SETTINGS = PortalSettings(("10.9.0.1", "portal.example"))
@@ -101,14 +101,14 @@ def test_a_replayed_form(desk, alice: Visitor) -> None:
     assert [code for _, _, code, _ in desk.challenges.asked] == ["999999"]
 
 
-def test_fixation_a_cookie_that_was_planted(desk, app) -> None:
+def test_fixation_a_cookie_that_was_planted(app) -> None:
     victim = Visitor(app, "10.9.0.2")
     victim.client.cookies.set("wardgate", "planted-by-somebody-else", domain="10.9.0.1", path="/")
     answer = victim.get("/")
     assert "planted" not in answer.headers["set-cookie"]
 
 
-def test_fixation_the_cookie_of_before_the_login(desk, app, alice: Visitor) -> None:
+def test_fixation_the_cookie_of_before_the_login(app, alice: Visitor) -> None:
     form = alice.form("/login", "/login")
     before = alice.cookie
     alice.send(form, code="111111")
@@ -150,7 +150,7 @@ def test_an_address_that_changed_hands(desk, alice: Visitor) -> None:
 @pytest.mark.parametrize(
     "name", ["x-forwarded-for", "x-real-ip", "forwarded", "x-client-ip", "cf-connecting-ip", "true-client-ip"]
 )
-def test_a_spoofed_address(desk, bob: Visitor, name: str) -> None:
+def test_a_spoofed_address(bob: Visitor, name: str) -> None:
     value = "for=10.9.0.2" if name == "forwarded" else "10.9.0.2"
     page = bob.get("/", headers={name: value}).text
     assert "<strong>bob</strong>" in page
@@ -158,7 +158,7 @@ def test_a_spoofed_address(desk, bob: Visitor, name: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["203.0.113.5", "10.9.0.99", "fe80::1%wg0", "127.0.0.9"])
-def test_no_device(desk, app, address: str) -> None:
+def test_no_device(app, address: str) -> None:
     stranger = Visitor(app, address)
     for path in ("/", "/login", "/setup", "/events"):
         answer = stranger.get(path)
@@ -168,7 +168,9 @@ def test_no_device(desk, app, address: str) -> None:
     assert stranger.send(Form("/login", {"form": "x", "code": "111111"})).status_code == 403
 
 
-@pytest.mark.parametrize("host", ["evil.example", "10.9.0.2", "localhost", "portal.example.evil.example", "[fd09::9]"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "10.9.0.2", "localhost", "portal.example.evil.example", "[fd09::9]"]
+)
 def test_dns_rebinding(alice: Visitor, host: str) -> None:
     answer = alice.get("/", headers={"host": host})
     assert answer.status_code == 421
@@ -176,7 +178,9 @@ def test_dns_rebinding(alice: Visitor, host: str) -> None:
     assert alice.get("/static/portal.css", headers={"host": host}).status_code == 421
 
 
-@pytest.mark.parametrize("host", ["", "a b", "portal.example@evil.example", "portal.example/evil", "portal.example:x"])
+@pytest.mark.parametrize(
+    "host", ["", "a b", "portal.example@evil.example", "portal.example/evil", "portal.example:x"]
+)
 def test_hostile_host_names(alice: Visitor, host: str) -> None:
     assert alice.get("/", headers={"host": host}).status_code == 400
 
@@ -190,10 +194,14 @@ def test_other_hosts_of_ours_are_fine(alice: Visitor) -> None:
         assert alice.get("/", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get"])
+@pytest.mark.parametrize(
+    "method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get"]
+)
 def test_other_methods(desk, alice: Visitor, method: str) -> None:
     logged_in(desk, "d1")
-    answer = alice.client.request(method, "/logout", headers={"origin": "http://10.9.0.1", "cookie": "secret=1"})
+    answer = alice.client.request(
+        method, "/logout", headers={"origin": "http://10.9.0.1", "cookie": "secret=1"}
+    )
     if method != "get":
         assert answer.status_code == 405
         assert "secret" not in answer.text
@@ -247,18 +255,22 @@ def test_forms_that_no_page_sends(desk, alice: Visitor, body: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "text/plain", "application/json", ""])
-def test_other_types_of_bodies(desk, alice: Visitor, kind: str) -> None:
+def test_other_types_of_bodies(alice: Visitor, kind: str) -> None:
     form = alice.form("/login", "/login")
     headers = {"origin": "http://10.9.0.1", "content-type": kind}
-    assert alice.client.request("POST", "/login", content=urlencode(form.fields), headers=headers).status_code == 400
+    assert (
+        alice.client.request("POST", "/login", content=urlencode(form.fields), headers=headers).status_code
+        == 400
+    )
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "/static/../portal.py", "/static/%2e%2e/portal.py", "/static/..%2fportal.py", "/static/%2e%2e%2fdesk.py",
-        "/static//etc/passwd", "/static/%2fetc%2fpasswd", "/static/portal.css%00.js", "/static/", "/static",
-        "/static/..%5cportal.py", "/static/portal.css/", "/static/enrol.js", "/static/PORTAL.CSS", "//static/portal.css",
+        "/static/../portal.py", "/static/%2e%2e/portal.py", "/static/..%2fportal.py",
+        "/static/%2e%2e%2fdesk.py", "/static//etc/passwd", "/static/%2fetc%2fpasswd", "/static/portal.css%00.js",
+        "/static/..%5cportal.py", "/static/portal.css/", "/static/enrol.js", "/static/PORTAL.CSS",
+        "/static/", "/static", "//static/portal.css",
     ],
 )  # fmt: skip
 def test_path_traversal(alice: Visitor, path: str) -> None:
@@ -267,7 +279,9 @@ def test_path_traversal(alice: Visitor, path: str) -> None:
     assert "import" not in answer.text
 
 
-@pytest.mark.parametrize("method", ["totp\r\nset-cookie: a=b", "totp%0d%0aset-cookie: a=b", "http://evil.example"])
+@pytest.mark.parametrize(
+    "method", ["totp\r\nset-cookie: a=b", "totp%0d%0aset-cookie: a=b", "http://evil.example"]
+)
 def test_header_injection_and_open_redirects(alice: Visitor, method: str) -> None:
     answer = alice.submit("/login", "/login", method=method, code="1")
     assert answer.status_code == 400
@@ -275,11 +289,11 @@ def test_header_injection_and_open_redirects(alice: Visitor, method: str) -> Non
     assert "location" not in answer.headers
 
 
-def test_headers_of_every_answer(desk, alice: Visitor, app) -> None:
+def test_headers_of_every_answer(alice: Visitor, app) -> None:
     stranger = Visitor(app, "203.0.113.5")
     answers = [
-        alice.get("/"), alice.get("/nothing"), alice.get("/static/portal.css"), alice.login("1"), stranger.get("/"),
-        alice.get("/", headers={"host": "evil.example"}), alice.client.request("TRACE", "/"),
+        alice.get("/"), alice.get("/nothing"), alice.get("/static/portal.css"), alice.login("1"),
+        stranger.get("/"), alice.get("/", headers={"host": "evil.example"}), alice.client.request("TRACE", "/"),
     ]  # fmt: skip
     for answer in answers:
         policy = answer.headers["content-security-policy"]
@@ -294,7 +308,7 @@ def test_headers_of_every_answer(desk, alice: Visitor, app) -> None:
         assert "access-control-allow-origin" not in answer.headers
 
 
-def test_no_page_has_scripts_or_styles_of_its_own(desk, alice: Visitor, bob: Visitor) -> None:
+def test_no_page_has_scripts_or_styles_of_its_own(alice: Visitor, bob: Visitor) -> None:
     bob.submit("/setup", "/setup/begin")
     for page in (alice.get("/").text, alice.get("/login").text, bob.get("/setup").text):
         assert "<script>" not in page
@@ -302,7 +316,7 @@ def test_no_page_has_scripts_or_styles_of_its_own(desk, alice: Visitor, bob: Vis
         assert "onclick" not in page
 
 
-def test_cookies_have_their_flags(desk, alice: Visitor) -> None:
+def test_cookies_have_their_flags(alice: Visitor) -> None:
     flags = alice.get("/").headers["set-cookie"].lower()
     assert all(flag in flags for flag in ("httponly", "samesite=strict", "path=/", "max-age=900"))
     assert "domain" not in flags
