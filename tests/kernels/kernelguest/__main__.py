@@ -16,6 +16,7 @@ from kernelguest import (
     loading,
     probes,
     rejections,
+    roaming,
     suspension,
     traffic,
 )
@@ -29,6 +30,7 @@ PARTS = {
     "traffic tc": lambda folder: traffic.observe(folder, "tc"),
     "traffic xdp": lambda folder: traffic.observe(folder, "xdp"),
     "engines": engines.observe,
+    "roaming": roaming.observe,
     "demo": demonstration.observe,
     "suspension": suspension.observe,
 }
