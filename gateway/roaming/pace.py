@@ -39,8 +39,8 @@ class Pace:
 
     def urgent(self, now: float) -> None:
         """Something was seen that may be a change: look, and again for as long as it may take to show."""
-        # What is due stays due: seeing things all the time must not put looks off.
-        soonest = self._due[:1]
+        # What is due sooner stays so: seeing things all the time must not put looks off.
+        soonest = [moment for moment in self._due[:1] if moment < now + FOLLOW_UPS[0]]
         self._plan([*soonest, *(now + delay for delay in FOLLOW_UPS)])
 
     def lazy(self, now: float) -> None:

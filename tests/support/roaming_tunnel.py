@@ -84,7 +84,7 @@ class RoamingTunnel:
         return ip_address(there), PORT
 
     def dump(self) -> dict[bytes, Endpoint | None]:
-        """The gateway's peers and where they are, by the configuration protocol of wireguard.com/xplatform."""
+        """The gateway's peers and where they are, by the protocol of wireguard.com/xplatform."""
         answer = self._ask(self.device, "get=1\n\n")
         found: dict[bytes, Endpoint | None] = {}
         key = b""
