@@ -1,7 +1,7 @@
 """A site with a gateway: namespaces for it, the internet, a network behind it, and clients' machines.
 
-The gateway is the real command in a process of its own; clients have wireguard-go, and a browser that is a few
-lines of HTTP. All of it goes with the test: namespaces have no names, and what is pinned is named for the
+The gateway is the real command in a process of its own; clients have wireguard-go, and a browser that is a
+few lines of HTTP. All of it goes with the test: namespaces have no names, and what is pinned is named for the
 process.
 """
 
@@ -177,7 +177,7 @@ class Site:
 
     def sessions(self) -> list[Any]:
         """The sessions that the store has, as the command lists them: those that are authorised."""
-        listed = self.wardgate("gateway", "sessions", "list")["sessions"]
+        listed = self.wardgate("gateway", "sessions", "list")
         return [one for one in listed if one["state"] == "authorised"]
 
     def close(self) -> None:
