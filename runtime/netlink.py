@@ -67,8 +67,6 @@ class FilterPlace:
 
 
 GATE_FILTER: Final = FilterPlace()
-WATCH_FILTER: Final = FilterPlace(0x57474157)
-"""The filter by which a gateway sees where its peers are ("WGAW"); first too: others may end the chain."""
 
 
 class Block(IntEnum):

@@ -127,7 +127,7 @@ class Challenges:
                 accepted = await self._spend(change, user, method, code)
             if accepted:
                 if failed is not None:
-                    _store(change, user, lockouts.after_success(failed, device))
+                    _store(change, user, lockouts.without(failed, device, change.at))
                 return Proof(user, method, change.at)
             counted = lockouts.after_failure(failed, user, device, change.at, self._settings)
             change.put(LOCKOUTS, counted, user)
@@ -156,10 +156,18 @@ class Challenges:
         """
 
         async def work(change: Change) -> None:
-            forgotten = await self.forget(change, user)
-            if not forgotten:
+            names = await self._names(change, user)
+            present = [name for name in names if await change.get(CREDENTIALS, user, name)]
+            if not present:
                 raise NotFoundError("reset second factor", user, "the user has none")
-            change.tell("reset second factor", user, methods=", ".join(forgotten))
+            for name in present:
+                change.delete(CREDENTIALS, user, name)
+            # Read, so that what another node writes meanwhile does not stay.
+            await change.get(RECOVERY, user)
+            change.delete(RECOVERY, user)
+            await change.get(LOCKOUTS, user)
+            change.delete(LOCKOUTS, user)
+            change.tell("reset second factor", user, methods=", ".join(present))
 
         await self._ledger.run(actor, work)
 
@@ -175,27 +183,6 @@ class Challenges:
             return True
 
         return await self._ledger.run(actor, work)
-
-    async def forget(self, change: Change, user: str) -> tuple[str, ...]:
-        """As part of a change that removes the user: nothing of theirs stays. Names of their methods."""
-        names = await self._names(change, user)
-        present = tuple([name for name in names if await change.get(CREDENTIALS, user, name)])
-        for name in present:
-            change.delete(CREDENTIALS, user, name)
-        if await change.get(RECOVERY, user):
-            change.delete(RECOVERY, user)
-        if await change.get(LOCKOUTS, user):
-            change.delete(LOCKOUTS, user)
-        return present
-
-    async def forget_device(self, change: Change, user: str, device: str) -> None:
-        """As part of a change that removes the device: its failed logins count no more."""
-        failed = await change.get(LOCKOUTS, user)
-        if failed is not None and any(one.device == device for one in failed.devices):
-            others = tuple(one for one in failed.devices if one.device != device)
-            # The user's own delay stays: removing a device is no way around it.
-            left = replace(failed, devices=others)
-            _store(change, user, left if others or left.until > change.at else None)
 
     async def state(self, user: str, device: str | None = None) -> UserState:
         """What there is to know, for people; with a device's id, `locked_until` is about logins there."""
@@ -267,7 +254,7 @@ class Challenges:
 
     async def _names(self, change: Change, user: str) -> list[str]:
         """Methods that the user may have: those that there are, and those that there were."""
-        stored = [one.method for one in await change.records(CREDENTIALS, user)]
+        stored = [method for _, method in await change.names(CREDENTIALS, user)]
         return sorted({*self._by_name, *stored})
 
     def _plugin(self, method: str) -> Method:
@@ -280,6 +267,13 @@ class Challenges:
 
     def _label(self, method: str) -> str:
         return self._by_name[method].label if method in self._by_name else method
+
+
+async def forget_device(change: Change, user: str, device: str) -> None:
+    """As part of a change that removes a user's device: its failed logins count no more."""
+    failed = await change.get(LOCKOUTS, user)
+    if failed is not None and any(one.device == device for one in failed.devices):
+        _store(change, user, lockouts.without(failed, device, change.at))
 
 
 def _store(change: Change, user: str, lockout: Lockout | None) -> None:

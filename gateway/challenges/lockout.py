@@ -41,21 +41,22 @@ def after_failure(
     if count >= settings.most_failures:
         until = FOREVER
     elif count >= settings.failures:
-        until = at + _delay(count - settings.failures, settings)
+        until = _end(at, count - settings.failures, settings)
     devices = (*others, Failures(device, count, at, until))
     until_user = before.until
     # Beyond, a device adds nothing to the sum.
     if count <= settings.failures:
         total = _sum(devices, at, settings)
         if total >= settings.user_failures:
-            until_user = at + _delay(total - settings.user_failures, settings)
+            until_user = _end(at, total - settings.user_failures, settings)
     return Lockout(user, until_user, devices)
 
 
-def after_success(lockout: Lockout, device: str) -> Lockout | None:
-    """What to store after a login from the device was good; None: nothing."""
+def without(lockout: Lockout, device: str, at: int) -> Lockout | None:
+    """What to store at `at` once the device's failures count no more: after a good login there, or when it is
+    removed. A delay of the user stays, so neither is a way around it. None: nothing."""
     others = tuple(one for one in lockout.devices if one.device != device)
-    return replace(lockout, devices=others) if others else None
+    return replace(lockout, devices=others) if others or lockout.until > at else None
 
 
 def _sum(devices: tuple[Failures, ...], at: int, settings: ChallengeSettings) -> int:
@@ -63,5 +64,7 @@ def _sum(devices: tuple[Failures, ...], at: int, settings: ChallengeSettings) ->
     return sum(min(count, settings.failures) for count in recent)
 
 
-def _delay(further: int, settings: ChallengeSettings) -> int:
-    return min(settings.first_delay_s << min(further, _MOST_DOUBLINGS), settings.longest_delay_s)
+def _end(at: int, further: int, settings: ChallengeSettings) -> int:
+    """Of a delay that begins at `at`, with so many failures beyond those of the first one."""
+    delay = min(settings.first_delay_s << min(further, _MOST_DOUBLINGS), settings.longest_delay_s)
+    return min(at + delay, FOREVER)

@@ -39,11 +39,6 @@ def credential_context(user: str, method: str) -> str:
     return f"credential/{segment(user)}/{segment(method)}"
 
 
-def preshared_context(device: str) -> str:
-    """What the preshared key of the device with this id is sealed for."""
-    return f"preshared/{segment(device)}"
-
-
 class Sealer:
     """Seals, opens, and makes digests, with one key of 32 bytes. Made by `create` or `open`."""
 

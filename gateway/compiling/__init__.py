@@ -2,4 +2,3 @@
 
 Everything else in the gateway sees only what is defined here.
 """
-"""The one place where the gateway compiles: see tests/unit/project/test_boundaries.py."""

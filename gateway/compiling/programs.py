@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from wardgate.compiler.backend import Clang, build_object
+from wardgate.compiler.backend import BackendError, Clang, build_object
 from wardgate.compiler.codegen.declarations import map_declarations, record_declarations
 from wardgate.compiler.codegen.specialise import read_template
 from wardgate.compiler.codegen.unit import TranslationUnit
+from wardgate.gateway.compiling.errors import CompileError
 from wardgate.runtime.layout.maps import MapLayout
 from wardgate.runtime.layout.records import Record
 
@@ -40,7 +41,7 @@ class ProgramSource:
 
 
 def compile_program(source: ProgramSource, *, clang: Clang | None = None) -> bytes:
-    """An ELF object for runtime.elf.read_object. `clang` None: the one that is found. BackendError."""
+    """An ELF object for runtime.elf.read_object. `clang` None: the one that is found. CompileError."""
     files = {f"bpf_templates/{_TYPES}": read_template(_TYPES), **source.files}
     declared = [
         record_declarations([*source.records, *source.constants]),
@@ -53,4 +54,7 @@ def compile_program(source: ProgramSource, *, clang: Clang | None = None) -> byt
     ]
     first, *rest = [f'#line 1 "{name}"\n{text}' for name, text in files.items()]
     text = "\n".join([first, f'#line 1 "{source.name}.c"', *declared, *rest])
-    return build_object(TranslationUnit(f"{source.name}.c", text, files), clang=clang).data
+    try:
+        return build_object(TranslationUnit(f"{source.name}.c", text, files), clang=clang).data
+    except BackendError as error:
+        raise CompileError("compile program", source.name, error.cause, error.remedy) from error

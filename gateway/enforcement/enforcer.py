@@ -12,7 +12,7 @@ from wardgate.gateway.enforcement.threads import Worker
 from wardgate.gateway.enforcement.tunnel import Tunnel
 from wardgate.gateway.enforcement.world import Changes, World
 from wardgate.gateway.errors import GatewayError
-from wardgate.gateway.records import Device
+from wardgate.gateway.records import SESSIONS, Device
 from wardgate.gateway.store import Batch, Snapshot, Store, follow
 from wardgate.runtime.errors import WardgateError
 
@@ -37,6 +37,7 @@ class Enforcer:
     def __init__(
         self,
         store: Store,
+        world: World,
         tunnel: Tunnel,
         worker: Worker,
         problems: Problems,
@@ -46,7 +47,7 @@ class Enforcer:
         reconciled: Callable[[], Awaitable[None]],
     ) -> None:
         """`reconciled` is waited for whenever all of the kernel was compared with the store."""
-        self.world = World()
+        self.world = world
         self._store = store
         self._tunnel = tunnel
         self._worker = worker
@@ -108,6 +109,8 @@ class Enforcer:
         changes = self.world.update(batch)
         if changes.members or changes.applied:
             self._changed(changes.members, changes.applied, batch.revision)
+        # A session that began anew meanwhile is not over.
+        changes.ended = [one for one in changes.ended if not await self._store.get(SESSIONS.key(one.id))]
         # What takes access away comes first.
         if changes.removed or changes.locks or changes.ended:
             await self._worker(self._close, changes)

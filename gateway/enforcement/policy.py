@@ -53,6 +53,8 @@ class PolicyKeeper:
         self.number = 0
         """Of the policy in force."""
         self.gate: Gate | None = None
+        self.enforced: Callable[[Composed], None] | None = None
+        """Called with each policy that comes into force."""
         self._members = members
         self._load = load
         self._worker = worker
@@ -84,7 +86,8 @@ class PolicyKeeper:
         if compiled.artefact is None:
             raise AssertionError("the first compile gives an artefact")
         self.gate = await self._worker(make, compiled.artefact)
-        self._composed, self.number = composed, self._source.number
+        self.number = self._source.number
+        self._now(composed)
 
     async def composed_of(self, bundle: Bundle) -> Composed:
         """A policy as it would be enforced now. PolicyError, InvalidError."""
@@ -100,7 +103,12 @@ class PolicyKeeper:
         if self.gate is None:
             raise RuntimeError("there is no gate yet")
         await self._worker(self._give, self.gate, composed)
+        self._now(composed)
+
+    def _now(self, composed: Composed) -> None:
         self._composed = composed
+        if self.enforced is not None:
+            self.enforced(composed)
 
     def _give(self, gate: Gate, composed: Composed) -> None:
         try:

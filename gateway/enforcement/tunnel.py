@@ -29,6 +29,7 @@ class Tunnel:
         self.gate = gate
         self.wireguard = wireguard
         self._unseal = unseal
+        self._specs: dict[str, DeviceSpec] = {}
 
     def reconcile(self, devices: Iterable[Device], locked: Callable[[Device], bool]) -> None:
         """Have exactly these devices."""
@@ -36,7 +37,8 @@ class Tunnel:
         wanted = [self._peer(device) for device in devices]
         keys = {peer.public_key for peer in wanted}
         self.wireguard.remove(key for key in self.wireguard.peers() if key not in keys)
-        self.gate.set_devices([_spec(device) for device in devices])
+        self._specs = {device.id: _spec(device) for device in devices}
+        self.gate.set_devices(list(self._specs.values()))
         states = {address: session for session in self.gate.sessions.list() for address in session.addresses}
         for device in devices:
             spec = _spec(device)
@@ -47,13 +49,15 @@ class Tunnel:
 
     def put(self, device: Device, *, locked: bool) -> None:
         """Have a device that was not there, or was removed just before."""
-        self.gate.put_device(_spec(device))
+        self._specs[device.id] = _spec(device)
+        self.gate.set_devices(list(self._specs.values()))
         self.set_lock(device, locked=locked)
         self.wireguard.add([self._peer(device)])
 
     def remove(self, device: Device) -> None:
         """Have a device no more: its next packet is dropped. One that is not there is fine."""
-        self._in_gate(lambda: self.gate.remove_device(device.addresses[0]))
+        self._specs.pop(device.id, None)
+        self.gate.set_devices(list(self._specs.values()))
         self.wireguard.remove([PublicKey.parse(device.public_key)])
 
     def set_lock(self, device: Device, *, locked: bool) -> None:
@@ -79,6 +83,10 @@ class Tunnel:
             return self.gate.sessions.get(device.addresses[0])
         except DeviceError:
             return None
+
+    def slot(self, device: Device) -> int:
+        """The device's slot in the gate; DeviceError."""
+        return self.gate.devices.find(device.addresses[0]).slot
 
     def endpoints(self) -> Mapping[str, Endpoint | None]:
         """Where each peer is, by its public key in base64: one dump."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Iterator
+from typing import Final
 
 _MOST: Final = 1_000
 """Events that wait for one listener; more are counted, and lost to it."""
@@ -16,8 +16,8 @@ _MOST: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`kind`: login, renewal, logout, session-ended, needs-login, roam, enrolled, policy, drop. `device`: the id
-    of the one that it is about, or empty. `details`: what else there is to know, never a secret."""
+    """`kind`: login, renewal, logout, session-ended, needs-login, roam, enrolled, policy, drop. `device`:
+    the id of the one that it is about, or empty. `details`: what else there is to know, never a secret."""
 
     kind: str
     device: str = ""

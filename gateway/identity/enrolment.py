@@ -60,7 +60,7 @@ class Enrolment:
                 keyed = await self._add(change, spent, device_name, public_key)
                 action = "enrolled device"
             else:
-                keyed = await self._replace(change, spent, spent.replaces, public_key)
+                keyed = await self._replace(change, spent.replaces, public_key)
                 action = "enrolled key"
             device = keyed.device
             change.tell(
@@ -102,9 +102,9 @@ class Enrolment:
                 "enrol device", error.target, error.cause, "ask for another token, with other addresses"
             ) from None
 
-    async def _replace(self, change: Change, token: Token, number: str, public_key: str) -> Keyed:
+    async def _replace(self, change: Change, number: str, public_key: str) -> Keyed:
         device = await change.get(DEVICES, number)
-        if device is None or device.user != token.user:
+        if device is None:
             raise RefusedError(
                 "enrol device",
                 "",

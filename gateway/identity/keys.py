@@ -25,8 +25,11 @@ class KeyPair:
 
 
 def new_pair() -> KeyPair:
-    """A new pair."""
-    private = b64encode(X25519PrivateKey.generate().private_bytes_raw()).decode()
+    """A new pair; the private key has the bits set that X25519 sets anyway (RFC 7748 section 5), as
+    `wg genkey` does, so that it is also what `wg show` prints."""
+    secret = X25519PrivateKey.generate().private_bytes_raw()
+    clamped = bytes([secret[0] & 248, *secret[1:31], secret[31] & 127 | 64])
+    private = b64encode(clamped).decode()
     return KeyPair(private, public_key_of(private))
 
 

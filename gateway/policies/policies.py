@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from wardgate.gateway.compiling.bundles import Bundle
 from wardgate.gateway.compiling.plans import Plan, StalePlanError, confirm, planned
-from wardgate.gateway.compiling.policies import Composed
+from wardgate.gateway.compiling.policies import Composed, check
 from wardgate.gateway.control.views import PolicyInForce
 from wardgate.gateway.enforcement.policy import PolicyKeeper, Source
 from wardgate.gateway.enforcement.threads import Worker
-from wardgate.gateway.errors import NotFoundError
+from wardgate.gateway.errors import NotFoundError, RefusedError
 from wardgate.gateway.policies.stored import StoredPolicies
 from wardgate.gateway.records import Policy
 
@@ -58,6 +58,20 @@ class Policies:
                 raise
             keeper.replaced(Source(policy.number, bundle))
             return policy
+
+    async def first(self, actor: str, bundle: Bundle) -> Policy:
+        """Store the first policy, before there is a gate: `keeper.first` puts it in force. PolicyError,
+        InvalidError, RefusedError where its tests or assertions fail."""
+        composed = await self._keeper.composed_of(bundle)
+        checked = await self._worker(check, composed)
+        if checked.failures:
+            raise RefusedError(
+                "apply policy",
+                bundle.main,
+                "its tests or assertions fail:\n" + "\n".join(checked.failures),
+                "mend what `wardgate check` says",
+            )
+        return await self._stored.add(actor, bundle, 0)
 
     async def rollback(self, actor: str, number: int) -> Policy:
         """See control.operations.Policies."""

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 from wardgate.gateway.errors import BusyError, ExistsError, InvalidError, NotFoundError, RefusedError
 from wardgate.gateway.portal.desk import Desk
 from wardgate.gateway.portal.forms import read_form
@@ -50,9 +48,9 @@ def enrolment_app(desk: Desk, settings: EnrolmentSettings) -> ASGIApp:
         Route("/enrol", enrolment.page, methods=["GET"]),
         Route("/enrol", enrolment.form, methods=["POST"]),
         Route("/enrol/api", enrolment.api, methods=["POST"]),
-        Route("/enrol/static/{name}", StaticFiles("icon.svg", "portal.css", "qr.js", "enrol.js")),
+        Route("/enrol/static/{name}", StaticFiles("icon.svg", "portal.css", "qr.js", "enrol.js").answer),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: enrolment.failed})
+    app = Router(routes, redirect_slashes=False, default=enrolment.nothing)
     return Guard(app, hosts=settings.hosts, tls=settings.tls, most_body=MOST_BODY)
 
 
@@ -81,14 +79,11 @@ class _Enrolment:
         self._looks = Limiter(settings.pages, settings.all_pages)
         self._attempts = Limiter(settings.attempts, settings.all_attempts)
 
-    async def failed(self, _request: Request, error: Exception) -> Response:
-        """What has no page, or not by this method."""
-        status = error.status_code if isinstance(error, HTTPException) else 500
+    async def nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI, for what has no page."""
         text = "The address of the page is wrong."
-        answer = self._pages.answer("message.html", status, title="There is nothing here", text=text)
-        if isinstance(error, HTTPException):
-            answer.headers.update(error.headers or {})
-        return answer
+        answer = self._pages.answer("message.html", 404, title="There is nothing here", text=text)
+        await answer(scope, receive, send)
 
     async def front(self, _request: Request) -> Response:
         """To the page. A browser takes the part behind # along."""

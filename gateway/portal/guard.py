@@ -10,9 +10,13 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wardgate.gateway.portal.hosts import headers_of, host_of
+
+MOST_HEADERS: Final = 16 * 1024
+"""Bytes of a request's target and headers."""
 
 METHODS: Final = ("GET", "HEAD", "POST")
 
@@ -76,6 +80,8 @@ class Guard:
             return
         try:
             await self._app(scope, self._bounded(receive), answer)
+        except ClientDisconnect:
+            return
         except BodyTooLargeError:
             if started:
                 raise
@@ -90,6 +96,10 @@ class Guard:
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         if scope["method"] not in METHODS:
             return PlainTextResponse("Not allowed.\n", 405, {"allow": ", ".join(METHODS)})
+        # The server has a limit for what it waits for, and none for what comes at once.
+        target = len(scope["raw_path"] or b"") + len(scope["query_string"])
+        if target + sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADERS:
+            return PlainTextResponse("The headers are too large.\n", 431, {"connection": "close"})
         hosts = headers_of(scope, b"host")
         host = host_of(hosts[0].decode("latin-1")) if len(hosts) == 1 else None
         if host is None:

@@ -8,11 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import segno
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from wardgate.gateway.errors import BusyError, GatewayError, InvalidError, NotFoundError, RefusedError
 from wardgate.gateway.portal.browsers import Notice, PendingSetup
@@ -43,9 +41,10 @@ def portal_app(desk: Desk, settings: PortalSettings) -> ASGIApp:
         Route("/setup/begin", portal.answering(portal.begin_setup), methods=["POST"]),
         Route("/setup/confirm", portal.answering(portal.confirm_setup), methods=["POST"]),
         Route("/events", portal.answering(portal.events)),
-        Route("/static/{name}", StaticFiles("icon.svg", "portal.css", "portal.js")),
+        Route("/static/{name}", StaticFiles("icon.svg", "portal.css", "portal.js").answer),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: portal.failed})
+    # A Router and no Starlette, which would answer faults by itself.
+    app = Router(routes, redirect_slashes=False, default=portal.nothing)
     return Guard(app, hosts=settings.hosts, tls=settings.tls, most_body=MOST_BODY)
 
 
@@ -69,7 +68,9 @@ class _Portal:
             except Turned as turned:
                 return turned.answer
             except InvalidError as error:
-                return self._visits.message("That makes no sense here", f"{error.cause}; {error.remedy}", 400)
+                return self._visits.message("That makes no sense here", _sentence(error), 400)
+            except (RefusedError, NotFoundError) as error:
+                return self._visits.message("That was refused", _sentence(error), 403)
             except BusyError as error:
                 answer = self._visits.message("Please try again soon", error.cause, 503)
                 answer.headers["retry-after"] = "5"
@@ -77,13 +78,10 @@ class _Portal:
 
         return answer
 
-    async def failed(self, _request: Request, error: Exception) -> Response:
-        """What has no page, or not by this method."""
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        answer = self._visits.message("There is nothing here", "The address of the page is wrong.", status)
-        if isinstance(error, HTTPException):
-            answer.headers.update(error.headers or {})
-        return answer
+    async def nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI, for what has no page."""
+        answer = self._visits.message("There is nothing here", "The address of the page is wrong.", 404)
+        await answer(scope, receive, send)
 
     async def state(self, request: Request) -> Response:
         """The device's session; where there is none, also the way to one."""
@@ -265,8 +263,12 @@ def _tidy(code: str) -> str:
 
 
 def _bad(error: GatewayError) -> Notice:
+    return Notice("bad", _sentence(error))
+
+
+def _sentence(error: GatewayError) -> str:
     text = f"{error.cause}; {error.remedy}" if error.remedy else error.cause
-    return Notice("bad", text[:1].upper() + text[1:] + ".")
+    return text[:1].upper() + text[1:] + "."
 
 
 def _qr(uri: str) -> str:

@@ -22,13 +22,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from wardgate.gateway.errors import GatewayError
 from wardgate.gateway.portal.connection import Patience, protocol
+from wardgate.gateway.portal.guard import MOST_HEADERS
 from wardgate.gateway.portal.limits import Places
 from wardgate.gateway.portal.listening import CountedListener, listen
 
 __all__ = ["IN_TUNNEL", "PUBLIC", "Server", "ServerLimits", "Tls", "TlsError", "listen"]
 
-MOST_HEADERS: Final = 16 * 1024
-"""Bytes of a request's line and headers."""
 _GRACE_S: Final = 3
 """How long a request that is being answered may take when the server stops."""
 

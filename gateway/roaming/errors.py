@@ -1,7 +1,8 @@
-"""Why a detector cannot be had."""
+"""Why a detector cannot be had: here, or for want of a compiler."""
 
 from __future__ import annotations
 
+from wardgate.gateway.compiling.errors import CompileError as CompileError
 from wardgate.gateway.errors import GatewayError
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from wardgate.gateway.roaming import layout
 from wardgate.gateway.roaming.errors import DetectorError
 from wardgate.gateway.roaming.layout import pack_remote, unpack_remote
-from wardgate.gateway.roaming.model import DetectorStatus, Endpoint, OnRoam, Roamed, Watched
+from wardgate.gateway.roaming.model import DetectorStatus, Endpoint, OnRoam, Refused, Roamed, Watched
 from wardgate.gateway.roaming.objects import read_program
 from wardgate.gateway.roaming.offsets import read_places, traced_functions
 from wardgate.gateway.roaming.pins import RoamingPins
@@ -55,6 +55,7 @@ class FentryDetector:
         device. DetectorError where this kernel cannot have it; then nothing is left of it."""
         if on_roam is OnRoam.IGNORE:
             raise ValueError("nothing to detect where roaming is ignored")
+        self.refused: tuple[Refused, ...] = ()
         self._on_roam = on_roam
         self._pins = RoamingPins(gate)
         self._stack = ExitStack()
@@ -190,7 +191,7 @@ class FentryDetector:
         with self._maps[layout.LOST_EVENTS.name].view(writable=False) as view:
             lost = view.load(0, 0, 8)
         watched = sum(1 for _ in self._maps[layout.PEERS.name].items())
-        return DetectorStatus(NAME, self._on_roam, watched, lost_events=lost)
+        return DetectorStatus(NAME, self._on_roam, watched, self.refused, lost_events=lost)
 
     def close(self) -> None:
         """Let go of it; in the kernel it goes on."""
@@ -202,7 +203,11 @@ def remove(gate: str) -> None:
 
     Sessions are watched no longer: for when the gate goes too.
     """
-    RoamingPins(gate).remove()
+    pins = RoamingPins(gate)
+    for name in (*_PROGRAMS, "about", *(one.name for one in _MAPS)):
+        for path in (pins.root / name, pins.root / f"{name}{_FRESH}"):
+            path.unlink(missing_ok=True)
+    pins.remove_empty()
 
 
 def _roamed(sample: bytes) -> Roamed:

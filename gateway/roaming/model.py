@@ -84,7 +84,10 @@ class Detector(Protocol):
 
     Its methods are for one thread, that of the event loop; none of them waits. A session is watched before
     it is granted, and forgotten after it was revoked and before its slot is given to another device.
+    `refused`: better detectors, and why they are not in use.
     """
+
+    refused: tuple[Refused, ...]
 
     def reset(self, sessions: Mapping[bytes, Watched]) -> None:
         """Watch these sessions, by public key, and no others: at the start."""
@@ -102,7 +105,7 @@ class Detector(Protocol):
         """Every change from now on, and those in the kernel since nobody listened. One iterator at a time."""
 
     def status(self) -> DetectorStatus:
-        """What it is doing; `refused` is left to `open_detector`."""
+        """What it is doing."""
 
     def close(self) -> None:
         """Stop. What ends sessions by itself goes on without this process: `remove` takes it away."""

@@ -4,10 +4,11 @@
         about                   digest of the program and its constants, in a frozen map
         peers, handshakes, changes, lost_events
         on_packet, on_handshake links
-        qdiscs/N                an empty folder: the clsact qdisc of interface N was made for the watch
+        filters/N-PORT          an empty folder: interface N has a clsact filter of the watch on PORT
+        qdiscs/N                an empty folder: the clsact qdisc of interface N was made for it
 
 Beside the gate's own folder, which knows nothing of it: a gate that is detached keeps this, and a gateway
-that is removed takes it away (`fentry.remove`). See docs/pins.md.
+that is removed takes it away (`remove`). See docs/pins.md.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from wardgate.gateway.errors import BusyError
 from wardgate.gateway.roaming.errors import DetectorError
-from wardgate.runtime.pins import check_name, remove_tree
+from wardgate.runtime.pins import check_name
 from wardgate.runtime.privileges import DEFAULT_BPFFS, is_bpffs
 
 ROOT: Final = DEFAULT_BPFFS / "wardgate-roaming"
@@ -44,6 +46,11 @@ class RoamingPins:
         return self.root / "about"
 
     @property
+    def filters(self) -> Path:
+        """Folder of marks for filters."""
+        return self.root / "filters"
+
+    @property
     def qdiscs(self) -> Path:
         """Folder of marks for qdiscs that were made."""
         return self.root / "qdiscs"
@@ -62,7 +69,7 @@ class RoamingPins:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder against another process of the same gateway; DetectorError where there is one. The
+        """Hold the folder against another process of the same gateway; BusyError where there is one. The
         kernel gives it back when the process ends."""
         self.make()
         fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -70,23 +77,19 @@ class RoamingPins:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise DetectorError(
-                    "pins", f"another process holds {self.root}", "end the other gateway of this name"
-                ) from None
+                raise BusyError(
+                    "watch for roaming", self.name, f"another process holds {self.root}",
+                    "end the other gateway of this name",
+                ) from None  # fmt: skip
             yield
         finally:
             os.close(fd)
 
     def remove_empty(self) -> None:
         """Remove the folders in which nothing is."""
-        for path in (self.qdiscs, self.root, ROOT):
+        for path in (self.filters, self.qdiscs, self.root, ROOT):
             try:
                 path.rmdir()
             except OSError:
                 # Something is in it, or it is not there.
                 continue
-
-    def remove(self) -> None:
-        """Remove the folder with all that is pinned in it, and the parent when it was the last."""
-        remove_tree(self.root)
-        self.remove_empty()

@@ -1,7 +1,7 @@
 """Where peers are: dumps of WireGuard's peers, one for all who ask at about the same time.
 
-At ten thousand peers a dump takes many milliseconds, and a hundred logins may come in a second. A dump that began
-before somebody asked may not show what they did: so they wait for the next one, together.
+At ten thousand peers a dump takes many milliseconds, and a hundred logins may come in a second. A dump that
+began before somebody asked may not show what they did: so they wait for the next one, together.
 """
 
 from __future__ import annotations

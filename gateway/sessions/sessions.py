@@ -1,8 +1,8 @@
 """Sessions begin with a login, and end by themselves, by their user, by an administrator, or by roaming.
 
-The order is what makes this safe. A session is in the store before the kernel has it, and gone from the kernel when
-the change that took it from the store is in force. After a crash those sessions go on that both have (see
-`reconcile`), so a crash can end a session, and never begin one.
+The order is what makes this safe. A session is in the store before the kernel has it, and gone from the
+kernel when the change that took it from the store is in force. After a crash those sessions go on that both
+have (see `reconcile`), so a crash can end a session, and never begin one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Protocol
 
 from wardgate.gateway.enforcement.threads import Worker
@@ -21,6 +20,7 @@ from wardgate.gateway.errors import NotFoundError, RefusedError
 from wardgate.gateway.events import Bus, Event
 from wardgate.gateway.ledger import Change, Ledger
 from wardgate.gateway.records import DEVICES, SESSIONS, USERS, Device, Session
+from wardgate.gateway.roaming import Detector, Roamed, Watched
 from wardgate.gateway.sessions.boot import boot_id
 from wardgate.gateway.sessions.endpoints import Endpoints
 from wardgate.gateway.settings import Sessions as Limits
@@ -48,18 +48,8 @@ class Proof(Protocol):
     def method(self) -> str: ...
 
 
-class Watch(Protocol):
-    """Of roaming; see roaming.Detector."""
-
-    def watch(self, public_key: bytes, slot: int, endpoint: tuple[IPv4Address | IPv6Address, int] | None) -> None:
-        """Watch a session that is about to begin."""
-
-    def forget(self, public_key: bytes) -> None:
-        """Watch a peer's session no longer."""
-
-
 class Sessions:
-    """The sessions of a gateway. `watch` is None where nobody watches for roaming."""
+    """The sessions of a gateway. `detector` watches for roaming."""
 
     def __init__(
         self,
@@ -70,8 +60,11 @@ class Sessions:
         limits: Limits,
         bus: Bus,
         endpoints: Endpoints,
+        detector: Detector,
     ) -> None:
-        self.watch: Watch | None = None
+        self.roams = 0
+        """Sessions that roaming ended since the start."""
+        self._detector = detector
         self._ledger = ledger
         self._world = world
         self._tunnel = tunnel
@@ -84,8 +77,8 @@ class Sessions:
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def login(self, device: Device, proof: Proof) -> Session:
-        """Begin the device's session, or renew it without a cut. RefusedError where it is locked, gone, or not
-        of the user who has logged in."""
+        """Begin the device's session, or renew it without a cut. RefusedError where it is locked, gone, or
+        not of the user who has logged in."""
         async with self._turns[device.id]:
             endpoint = await self._endpoints.of(device.public_key)
             renewed = device.id in self._world.sessions
@@ -111,7 +104,9 @@ class Sessions:
                     endpoint=str(endpoint) if endpoint else "",
                 )
                 change.put(SESSIONS, session, device.id)
-                change.tell("logged in", device.id, user=device.user, method=proof.method, endpoint=session.endpoint)
+                change.tell(
+                    "logged in", device.id, user=device.user, method=proof.method, endpoint=session.endpoint
+                )
                 return session
 
             # In force is what the kernel is told below, in this task.
@@ -124,7 +119,9 @@ class Sessions:
             if (moved := await self._moved(device, endpoint)) is not None:
                 await self._end_in_kernel(device)
                 await self._drop(device.id, "gateway", f"moved to {moved} while logging in")
-                raise RefusedError("log in", device.user, "the device moved to another network", "log in again")
+                raise RefusedError(
+                    "log in", device.user, "the device moved to another network", "log in again"
+                )
             self._bus.publish(_event("renewal" if renewed else "login", device, method=proof.method))
             return session
 
@@ -135,24 +132,28 @@ class Sessions:
             if device is not None:
                 await self._end_in_kernel(device)
             if not await self._drop(device_id, actor, reason):
-                raise NotFoundError("end session", device_id, "the device has none", "`sessions list` shows them")
+                raise NotFoundError(
+                    "end session", device_id, "the device has none", "`sessions list` shows them"
+                )
         if device is not None:
             kind = "logout" if actor == f"user:{device.user}" else "session-ended"
             self._bus.publish(_event(kind, device, reason=reason))
 
-    async def roamed(self, public_key: bytes, new: object, *, detected_by: str) -> None:
+    async def roamed(self, change: Roamed) -> None:
         """End the session of a peer that sends from elsewhere, unless it was granted for that place."""
-        device = self._world.with_key(str(PublicKey(public_key)))
+        device = self._world.with_key(str(PublicKey(change.public_key)))
         if device is None:
             return
-        where = _shown(new)
+        where = "nowhere" if change.new is None else str(Endpoint(*change.new))
         async with self._turns[device.id]:
             session = self._world.sessions.get(device.id) or await self._ledger.get(SESSIONS, device.id)
             if session is None or (session.endpoint and session.endpoint == where):
                 return
             await self._end_in_kernel(device)
             await self._drop(device.id, "gateway", f"moved from {session.endpoint or 'nowhere'} to {where}")
-        self._bus.publish(_event("roam", device, old=session.endpoint, new=where, detected_by=detected_by))
+        details = {"old": session.endpoint, "new": where, "detected_by": change.detected_by}
+        self.roams += 1
+        self._bus.publish(_event("roam", device, **details))
 
     async def state(self, device: Device) -> KernelSession | None:
         """A device's session as the kernel has it; None where the kernel does not know the device."""
@@ -193,41 +194,41 @@ class Sessions:
             self._bus.publish(_event("session-ended", device, reason=reason))
 
     async def reconcile(self) -> None:
-        """After a start: let those sessions go on that store and kernel both have, of peers that have not moved
-        since, and end all others in both."""
+        """After a start: let those sessions go on that store and kernel both have, of peers that have not
+        moved since, and end all others in both."""
         found = await self._worker(self._tunnel.sessions)
         endpoints = await self._worker(self._tunnel.endpoints)
         sessions = dict(self._world.sessions)
+        watched: dict[bytes, Watched] = {}
         for device in list(self._world.devices.values()):
             kernel, session = found.get(device.addresses[0]), sessions.pop(device.id, None)
             authorised = kernel is not None and kernel.state is SessionState.AUTHORISED
             reason = _why_over(session, self._boot, endpoints.get(device.public_key), authorised=authorised)
             if session is not None and not reason:
-                await self._watch(device, Endpoint.parse(session.endpoint) if session.endpoint else None)
+                endpoint = Endpoint.parse(session.endpoint) if session.endpoint else None
+                key = PublicKey.parse(device.public_key).data
+                watched[key] = await self._watched(device, endpoint)
                 continue
             async with self._turns[device.id]:
                 if authorised:
-                    await self._end_in_kernel(device)
+                    await self._worker(self._tunnel.revoke, device)
                 if session is not None:
                     await self._drop(device.id, "gateway", reason)
         for left in sessions:
             await self._drop(left, "gateway", "the device is gone")
+        self._detector.reset(watched)
 
     def forget(self, device: Device) -> None:
         """Called when the kernel has no session of this device any more."""
-        if self.watch is not None:
-            self.watch.forget(PublicKey.parse(device.public_key).data)
+        self._detector.forget(PublicKey.parse(device.public_key).data)
 
     async def _grant(self, device: Device, endpoint: Endpoint | None) -> None:
-        await self._watch(device, endpoint)
+        self._detector.watch(PublicKey.parse(device.public_key).data, await self._watched(device, endpoint))
         await self._worker(self._tunnel.grant, device, self._limits.lifetime, self._limits.idle)
 
-    async def _watch(self, device: Device, endpoint: Endpoint | None) -> None:
-        if self.watch is None:
-            return
+    async def _watched(self, device: Device, endpoint: Endpoint | None) -> Watched:
         slot = await self._worker(self._tunnel.slot, device)
-        place = None if endpoint is None else (endpoint.address, endpoint.port)
-        self.watch.watch(PublicKey.parse(device.public_key).data, slot, place)
+        return Watched(slot, None if endpoint is None else (endpoint.address, endpoint.port))
 
     async def _moved(self, device: Device, endpoint: Endpoint | None) -> Endpoint | None:
         """Where the device went since `endpoint` was asked for, if anywhere."""
@@ -270,13 +271,6 @@ def _why_over(session: Session | None, boot: str, endpoint: Endpoint | None, *, 
     if session.endpoint and endpoint is not None and str(endpoint) != session.endpoint:
         return f"moved from {session.endpoint} to {endpoint}"
     return ""
-
-
-def _shown(endpoint: object) -> str:
-    """An endpoint of the detectors, as sessions have it."""
-    if not isinstance(endpoint, tuple):
-        return "unknown"
-    return str(Endpoint(*endpoint))
 
 
 def _event(kind: str, device: Device, **details: str) -> Event:

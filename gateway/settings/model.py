@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
+from typing import Literal
 
 Address = IPv4Address | IPv6Address
 Prefix = IPv4Network | IPv6Network
@@ -68,13 +69,12 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Roaming:
-    """`on_roam`: challenge, handshake or ignore. `detector`: auto, fentry, watch or poll. `interval`: of
-    polling. `underlay`: interfaces that carry the tunnel's packets; empty: all that there are."""
+    """`on_roam`: challenge, handshake or ignore. `detector`: auto, fentry, underlay or polling. `interval`:
+    of polling."""
 
     on_roam: str
     detector: str
     interval: float
-    underlay: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Names:
 class Log:
     """`form`: text or json. `level`: debug, info, warning or error."""
 
-    form: str
+    form: Literal["json", "text"]
     level: str
 
 

@@ -133,12 +133,11 @@ class _Reader:
         )
 
     def _roaming(self, node: Node | None) -> model.Roaming:
-        found = self._section(node, "roaming", "on_roam", "detector", "interval", "underlay")
+        found = self._section(node, "roaming", "on_roam", "detector", "interval")
         return model.Roaming(
             found.one("on_roam", values.choice("challenge", "handshake", "ignore"), "challenge", "challenge"),
-            found.one("detector", values.choice("auto", "fentry", "watch", "poll"), "auto", "auto"),
+            found.one("detector", values.choice("auto", "fentry", "underlay", "polling"), "auto", "auto"),
             found.one("interval", values.seconds, "5s", 5),
-            found.many("underlay", values.interface, "eth0"),
         )
 
     def _network(self, node: Node | None) -> model.Network:
@@ -172,6 +171,6 @@ class _Reader:
     def _log(self, node: Node | None) -> model.Log:
         found = self._section(node, "log", "form", "level")
         return model.Log(
-            found.one("form", values.choice("text", "json"), "json", "text"),
+            "json" if found.one("form", values.choice("text", "json"), "json", "text") == "json" else "text",
             found.one("level", values.choice("debug", "info", "warning", "error"), "info", "info"),
         )

@@ -114,15 +114,18 @@ def nested(kind: int, value: bytes) -> bytes:
     return attribute(kind | _NESTED, value)
 
 
-def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> list[tuple[int, bytes]]:
     """Kind and value of each attribute."""
-    at = 0
-    while at + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, at)
+    found = []
+    at, last = 0, len(data) - _ATTRIBUTE.size
+    unpack = _ATTRIBUTE.unpack_from
+    while at <= last:
+        length, kind = unpack(data, at)
         if length < _ATTRIBUTE.size:
-            return
-        yield kind & _TYPE_MASK, data[at + _ATTRIBUTE.size : at + length]
+            break
+        found.append((kind & _TYPE_MASK, data[at + _ATTRIBUTE.size : at + length]))
         at += (length + 3) & ~3
+    return found
 
 
 def _words(content: bytes, answer: int, flags: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterable
 from typing import Final, NoReturn, TypeVar
 
@@ -19,6 +20,8 @@ from wardgate.gateway.wireguard.peers import Dump
 LINK_KIND: Final = "wireguard"
 _ATTEMPTS: Final = 20
 """Dumps until one is not interrupted by a change of the device."""
+_PAUSE: Final = 0.01
+"""Seconds, times the number of interrupted dumps, before the next one."""
 _REMEDIES: Final = {
     errno.EPERM: "run as root or with CAP_NET_ADMIN",
     errno.EACCES: "run as root or with CAP_NET_ADMIN",
@@ -54,11 +57,11 @@ class KernelDevice(BaseDevice):
         request = messages.get_request(self.name)
 
         def dump(channel: GenericNetlink, family: int) -> Dump:
-            for _attempt in range(_ATTEMPTS):
+            for attempt in range(_ATTEMPTS):
                 try:
                     return messages.read_dump(channel.dump(family, messages.GET_DEVICE, request))
                 except InterruptedDumpError:
-                    continue
+                    time.sleep(_PAUSE * attempt)
             raise DeviceRefusedError(
                 "read WireGuard device", self.name, errno.EINTR,
                 f"its peers changed during each of {_ATTEMPTS} attempts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -26,11 +26,12 @@ _ALLOWED_FAMILY, _ALLOWED_ADDRESS, _ALLOWED_LENGTH = 1, 2, 3
 _REMOVE, _REPLACE_ALLOWED, _UPDATE_ONLY = 1, 2, 4
 _NS_PER_SECOND: Final = 1_000_000_000
 _TIMESPEC: Final = struct.Struct("=qq")
+_NEVER: Final = bytes(_TIMESPEC.size)
 
 MOST_BYTES: Final = 32_768
 """Of peers in one request: an attribute's length has 16 bits, and all peers are in one."""
 _KNOWN: Final = 1 << 16
-"""Networks that are kept: most of a dump is what the one before had, and making them is slow."""
+"""Values that are kept: most of a dump is what the one before had, and making addresses is slow."""
 _MOST_ALLOWED: Final = 500
 """Allowed IPs in one part of a peer; 44 bytes each at most."""
 
@@ -105,6 +106,7 @@ def _encode_endpoint(endpoint: Endpoint) -> bytes:
     return struct.pack("=H", socket.AF_INET6) + port + bytes(4) + address.packed + struct.pack("=I", index)
 
 
+@lru_cache(_KNOWN)
 def _decode_endpoint(data: bytes) -> Endpoint | None:
     (family,) = struct.unpack_from("=H", data)
     (port,) = struct.unpack_from(">H", data, 2)
@@ -123,8 +125,8 @@ def read_dump(bodies: Iterable[bytes]) -> Dump:
     A peer that does not fit into a message goes on in the next one, with its key and further allowed IPs.
     """
     device = DeviceState()
-    peers: dict[PublicKey, PeerState] = {}
-    allowed: dict[PublicKey, list[Network]] = {}
+    parts: dict[bytes, dict[int, bytes]] = {}
+    allowed: dict[bytes, list[Network]] = {}
     for body in bodies:
         for kind, value in attributes(body):
             if kind == _PRIVATE_KEY and any(value):
@@ -136,32 +138,32 @@ def read_dump(bodies: Iterable[bytes]) -> Dump:
             elif kind == _FWMARK:
                 device = replace(device, fwmark=_number(value))
             elif kind == _PEERS:
-                for _, part in attributes(value):
-                    _read_peer(dict(attributes(part)), peers, allowed)
-    whole = {key: replace(peer, allowed_ips=in_order(allowed[key])) for key, peer in peers.items()}
-    return Dump(device, whole)
+                for _, inner in attributes(value):
+                    part = dict(attributes(inner))
+                    key = part[_PEER_KEY]
+                    parts.setdefault(key, part)
+                    networks = allowed.setdefault(key, [])
+                    for _, one in attributes(part.get(_PEER_ALLOWED, b"")):
+                        found = dict(attributes(one))
+                        networks.append(_network(found[_ALLOWED_ADDRESS], found[_ALLOWED_LENGTH][0]))
+    peers = (_peer(part, allowed[key]) for key, part in parts.items())
+    return Dump(device, {peer.public_key: peer for peer in peers})
 
 
-def _read_peer(
-    part: dict[int, bytes], peers: dict[PublicKey, PeerState], allowed: dict[PublicKey, list[Network]]
-) -> None:
-    key = PublicKey(part[_PEER_KEY])
-    if key not in peers:
-        preshared = part.get(_PEER_PRESHARED, NO_PRESHARED_KEY)
-        seconds, nanoseconds = _TIMESPEC.unpack(part.get(_PEER_HANDSHAKE, bytes(_TIMESPEC.size)))
-        peers[key] = PeerState(
-            key,
-            preshared_key=PresharedKey(preshared) if preshared != NO_PRESHARED_KEY else None,
-            keepalive=_number(part.get(_PEER_KEEPALIVE, b"")) or None,
-            endpoint=_decode_endpoint(part[_PEER_ENDPOINT]) if _PEER_ENDPOINT in part else None,
-            last_handshake=seconds * _NS_PER_SECOND + nanoseconds,
-            received=_number(part.get(_PEER_RECEIVED, b"")),
-            sent=_number(part.get(_PEER_SENT, b"")),
-        )
-        allowed[key] = []
-    for _, one in attributes(part.get(_PEER_ALLOWED, b"")):
-        found = dict(attributes(one))
-        allowed[key].append(_network(found[_ALLOWED_ADDRESS], found[_ALLOWED_LENGTH][0]))
+def _peer(part: Mapping[int, bytes], allowed: Iterable[Network]) -> PeerState:
+    preshared = part.get(_PEER_PRESHARED, NO_PRESHARED_KEY)
+    endpoint = part.get(_PEER_ENDPOINT)
+    seconds, nanoseconds = _TIMESPEC.unpack(part.get(_PEER_HANDSHAKE, _NEVER))
+    return PeerState(
+        PublicKey(part[_PEER_KEY]),
+        in_order(allowed),
+        PresharedKey(preshared) if preshared != NO_PRESHARED_KEY else None,
+        _number(part.get(_PEER_KEEPALIVE, b"")) or None,
+        _decode_endpoint(endpoint) if endpoint else None,
+        seconds * _NS_PER_SECOND + nanoseconds,
+        _number(part.get(_PEER_RECEIVED, b"")),
+        _number(part.get(_PEER_SENT, b"")),
+    )
 
 
 @lru_cache(_KNOWN)

@@ -89,7 +89,7 @@ class Reconciled:
 
 def in_order(networks: Iterable[Network]) -> tuple[Network, ...]:
     """The networks sorted (IPv4 first, by address, then by length), each once."""
-    found = set(networks)
+    found = list(dict.fromkeys(networks))
     return tuple(sorted(found, key=_place)) if len(found) > 1 else tuple(found)
 
 

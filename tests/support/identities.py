@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextvars
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -11,8 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from wardgate.gateway.identity import Devices, Enrolment, KeyPair, Pools, Tokens, Users, public_key_of
-from wardgate.gateway.ledger import Ledger
+from wardgate.gateway.identity import (
+    ClientConfiguration,
+    Devices,
+    Enrolment,
+    KeyPair,
+    Pools,
+    Tokens,
+    Users,
+    public_key_of,
+)
+from wardgate.gateway.ledger import Change, Ledger
+from wardgate.gateway.records import AUDIT_HEAD, SESSIONS, Device, Session
 from wardgate.gateway.store import Batch, Entry, Snapshot, SqliteStore, Store, Transaction
 
 T = TypeVar("T")
@@ -36,6 +47,22 @@ def key(number: int) -> str:
 
 
 GATEWAY_KEY = key(-1)
+
+
+PRESHARED = base64.b64encode(bytes(range(32))).decode()
+CONFIGURATION = ClientConfiguration(
+    device="alice/laptop",
+    public_key=key(0),
+    addresses=("10.9.0.2", "fd09::2"),
+    gateway_key=GATEWAY_KEY,
+    preshared_key=PRESHARED,
+    endpoint="vpn.example.com:51820",
+    allowed_ips=("10.0.0.0/8", "fd00:1::/48"),
+    login_url="http://10.9.0.1/",
+    dns=("10.0.0.53", "fd00:1::53", "corp.example.com"),
+    mtu=1420,
+    keepalive=25,
+)
 
 
 def seal(secret: bytes, context: str) -> str:
@@ -103,12 +130,16 @@ async def held(node: Node) -> dict[str, str]:
     }
 
 
+async def _call(work: Callable[[], Awaitable[object]]) -> None:
+    await work()
+
+
 @dataclass
 class WatchedStore:
-    """A store that counts what is asked of it, and lets somebody else in before a commit."""
+    """A store that counts what is asked of it, and lets somebody else in when a change has been decided."""
 
     inner: Store
-    before_commit: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
+    meanwhile: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
     """Each is called once."""
     snapshots: int = 0
     gets: int = 0
@@ -116,6 +147,11 @@ class WatchedStore:
 
     async def get(self, key: str) -> Entry | None:
         self.gets += 1
+        # The head of the audit log is what a ledger reads last: what else changes now, only the change's own
+        # conditions can tell.
+        if key == AUDIT_HEAD.key("head") and self.meanwhile:
+            # As another process would: it is not within this one's change.
+            await asyncio.create_task(_call(self.meanwhile.pop(0)), context=contextvars.Context())
         return await self.inner.get(key)
 
     async def snapshot(self, prefix: str) -> Snapshot:
@@ -123,8 +159,6 @@ class WatchedStore:
         return await self.inner.snapshot(prefix)
 
     async def commit(self, transaction: Transaction) -> int:
-        if self.before_commit:
-            await self.before_commit.pop(0)()
         revision = await self.inner.commit(transaction)
         self.commits.append(transaction)
         return revision
@@ -137,3 +171,15 @@ class WatchedStore:
 
     async def close(self) -> None:
         await self.inner.close()
+
+
+async def log_in(node: Node, *devices: Device) -> None:
+    """Give devices sessions."""
+    for first in range(0, len(devices), 100):
+
+        async def work(change: Change, first: int = first) -> None:
+            for device in devices[first : first + 100]:
+                session = Session(device.id, device.user, "totp", 1, 1, 1, 2, 0, "boot", "")
+                change.put(SESSIONS, session, device.id)
+
+        await node.ledger.run("gateway", work)

@@ -6,6 +6,9 @@ import click
 from wardgate.cli.lazily import LazyGroup
 
 _COMMANDS = {
+    "init": ("init", "Write settings, a policy, keys and the database."),
+    "start": ("start", "Run the gateway."),
+    "stop": ("stop", "Take the gateway off the machine."),
     "status": ("status", "Show how the gateway is."),
     "events": ("events", "Show what happens, as it happens."),
     "users": ("users", "Add, list, lock and remove users; their groups."),

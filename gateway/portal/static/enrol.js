@@ -54,6 +54,7 @@
     byId("qr").hidden = !code;
     byId("too-long").hidden = Boolean(code);
     if (code) byId("qr").replaceChildren(Qr.svg(code));
+    byId("title").textContent = document.title = "This device is enrolled";
     form.hidden = true;
     byId("done").hidden = false;
     byId("done").focus();
@@ -80,9 +81,9 @@
           public_key: pair.public,
         }),
       });
-      const document = await answer.json();
-      if (answer.ok) present(filled(document.configuration), document.file_name);
-      else complain(document.error);
+      const said = await answer.json();
+      if (answer.ok) present(filled(said.configuration), said.file_name);
+      else complain(said.error);
     } catch {
       complain("The gateway did not answer. Is this device online? Try again.");
     } finally {

@@ -32,7 +32,8 @@
   }
 
   function show() {
-    const link = document.querySelector("form[action='/login']") ? null : document.createElement("a");
+    // Other pages have the form itself, or say why there is none.
+    const link = location.pathname === "/" && main.dataset.state === "authorised" ? document.createElement("a") : null;
     const nodes = kept().map((item) => {
       const paragraph = document.createElement("p");
       paragraph.textContent = item.text;
@@ -67,9 +68,13 @@
   }
 
   // The server knows what the page should be. Who is typing is not interrupted: sending the form tells as well.
-  function reread() {
+  function typing() {
     const field = document.getElementById("code");
-    if (!field || !field.value) location.reload();
+    return Boolean(field && field.value);
+  }
+
+  function reread() {
+    if (!typing()) location.reload();
   }
 
   function data(event) {
@@ -88,7 +93,8 @@
   source.addEventListener("session", (event) => {
     const { change, reason } = data(event);
     if (change === "ended") {
-      tell("Your session has ended" + (reason ? ": " + reason : "") + ".");
+      // The page that is loaded next says that a session is over, and these two reasons.
+      if (typing() || (reason && !["expired", "idle"].includes(reason))) tell("Your session has ended" + (reason ? ": " + reason : "") + ".");
     } else {
       forget();
     }
@@ -98,6 +104,8 @@
     const { destination, service, reason } = data(event);
     tell(`${destination}${service ? " " + service : ""} needs a login${reason ? ": " + reason : ""}.`);
   });
+  // After a login, what asked for it is no news.
+  if (document.querySelector(".notice.good")) forget();
   window.addEventListener("pagehide", () => source.close());
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();

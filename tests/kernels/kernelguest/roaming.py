@@ -1,12 +1,13 @@
-"""Clients of a kernel WireGuard gateway change their addresses in mid-flow, and sessions end in the kernel."""
+"""Clients of a kernel WireGuard gateway change their addresses in mid-flow: sessions end in the kernel."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -101,8 +102,6 @@ class _Bed:
 
     def wireguard(self) -> dict[str, Any]:
         """The gateway's key, endpoints by peer, and peers by their first tunnel address."""
-        import base64
-
         from pyroute2 import WireGuard
 
         found: dict[str, Any] = {"key": b"", "endpoints": {}, "by_address": {}}
@@ -122,8 +121,6 @@ class _Bed:
         return found
 
     def configure_endpoint(self, user: str, address: str, port: int) -> None:
-        import base64
-
         from pyroute2 import WireGuard
 
         peer = {
@@ -165,8 +162,6 @@ class _Bed:
 
     def forget_keys(self, user: str) -> None:
         """Let the client's device agree on new keys with its next packet."""
-        import base64
-
         from pyroute2 import WireGuard
 
         name = f"{DEVICE}-{list(_USERS).index(user) + 1}"
@@ -209,10 +204,8 @@ def _events(detector: FentryDetector, count: int) -> list[Roamed]:
                 if len(found) == count:
                     return
 
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(collect(), _EVENT_SECONDS if count else 0.2)
-        except TimeoutError:
-            pass
         return found
 
     return asyncio.run(read())
@@ -242,7 +235,7 @@ def observe(folder: Path) -> dict[str, Any]:
             lab["alice"].send(1)
         seen["nobody there"] = _nobody_there(bed, lab)
         seen["by handshake"] = _by_handshake(bed, lab)
-        seen["by challenge again"] = _unknown_endpoint(bed, lab)
+        seen["unknown endpoint"] = _unknown_endpoint(bed, lab)
         remove(DEVICE)
         seen["left"] = ROOT.exists()
     return seen
@@ -275,8 +268,6 @@ def _configured(bed: _Bed, detector: FentryDetector) -> dict[str, Any]:
 
 def _others(bed: _Bed, detector: FentryDetector) -> dict[str, Any]:
     """A device in another namespace has a peer of alice's key, which gets other endpoints."""
-    import base64
-
     from pyroute2 import WireGuard
 
     keys = generate()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wardgate.gateway.challenges import ChallengeSettings
-from wardgate.gateway.challenges.lockout import FOREVER, after_failure, after_success, locked_until
+from wardgate.gateway.challenges import ChallengeSettings, LockedError
+from wardgate.gateway.challenges.lockout import FOREVER, after_failure, locked_until, without
 from wardgate.gateway.records import Lockout
 
 SETTINGS = ChallengeSettings("x")
@@ -44,6 +44,13 @@ def test_at_the_most_failures_a_device_waits_for_somebody() -> None:
     assert locked_until(lockout, "b", 1_000) == 0
 
 
+def test_a_delay_beyond_all_dates_is_one_for_ever() -> None:
+    settings = ChallengeSettings("x", failures=1, first_delay_s=10**15, longest_delay_s=10**15)
+    lockout = after_failure(None, "alice", "a", 1_000, settings)
+    assert locked_until(lockout, "a", 1_000) == FOREVER
+    assert "ask an administrator" in str(LockedError("alice", FOREVER))
+
+
 @given(st.lists(st.integers(0, 4_000), max_size=200))
 def test_one_device_alone_never_keeps_another_waiting(pauses: list[int]) -> None:
     lockout, at = None, 1_000
@@ -64,6 +71,13 @@ def test_several_devices_keep_all_waiting() -> None:
         assert locked_until(lockout, None, 1_000) == 1_000 + delay
 
 
+def test_devices_that_have_used_up_their_failures_do_not_keep_all_waiting_longer() -> None:
+    lockout = failed(*"aaaaabbbbbcccccddddd")
+    for at in range(1_030, 100_000, 3_600):
+        lockout = failed(*"abcd", lockout=lockout, at=at)
+        assert locked_until(lockout, "e", at) == 0
+
+
 def test_old_failures_of_other_devices_are_forgotten_by_the_sum() -> None:
     lockout = failed(*"aaaaabbbbbccccc")
     recent = failed(*"ddddd", lockout=lockout, at=1_000 + DAY - 1)
@@ -74,13 +88,17 @@ def test_old_failures_of_other_devices_are_forgotten_by_the_sum() -> None:
     assert locked_until(failed("a", lockout=lockout, at=1_000 + DAY), "a", 1_000 + DAY) == 1_000 + DAY + 60
 
 
-def test_a_good_login_is_the_device_s_own() -> None:
+def test_a_device_that_counts_no_more_leaves_the_others() -> None:
     lockout = failed(*"aaab")
-    left = after_success(lockout, "a")
+    left = without(lockout, "a", 1_000)
     assert left is not None
     assert [(one.device, one.count) for one in left.devices] == [("b", 1)]
-    assert after_success(left, "b") is None
-    assert after_success(left, "c") == left
+    assert without(left, "b", 1_000) is None
+    assert without(left, "c", 1_000) == left
+    # The user's delay stays until it is over.
+    delayed = Lockout("alice", 1_030, failed("a").devices)
+    assert without(delayed, "a", 1_029) == Lockout("alice", 1_030, ())
+    assert without(delayed, "a", 1_030) is None
 
 
 @pytest.mark.parametrize(

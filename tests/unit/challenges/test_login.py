@@ -9,10 +9,19 @@ from pathlib import Path
 
 import pytest
 from challenge_world import World, in_world
+from identities import ADMIN, Node, key, on_a_node
 from totp import App
-from wardgate.gateway.challenges import Challenges, LockedError, Proof
+from wardgate.gateway.challenges import (
+    Challenges,
+    ChallengeSettings,
+    LockedError,
+    Proof,
+    Sealer,
+    Totp,
+    forget_device,
+)
 from wardgate.gateway.challenges.lockout import FOREVER
-from wardgate.gateway.errors import CorruptError, NotFoundError
+from wardgate.gateway.errors import CorruptError, NotFoundError, RefusedError
 from wardgate.gateway.ledger import Change, Ledger
 from wardgate.gateway.records import CREDENTIALS, LOCKOUTS, RECOVERY
 
@@ -184,9 +193,9 @@ def test_many_devices_together_lock_the_user(tmp_path: Path) -> None:
 
         # Removing one of the devices is no way out, but its failures count no more.
         async def remove(change: Change) -> None:
-            await world.challenges.forget_device(change, "alice", "d0")
-            await world.challenges.forget_device(change, "alice", "never seen")
-            await world.challenges.forget_device(change, "bob", "d0")
+            await forget_device(change, "alice", "d0")
+            await forget_device(change, "alice", "never seen")
+            await forget_device(change, "bob", "d0")
 
         await world.ledger.run("uid:0 (root)", remove)
         assert isinstance(await world.refused("alice", app.code(world.now), "laptop"), LockedError)
@@ -279,22 +288,6 @@ def test_a_reset_forgets_everything_of_the_user(tmp_path: Path) -> None:
     in_world(tmp_path, work)
 
 
-def test_with_a_user_all_goes(tmp_path: Path) -> None:
-    async def work(world: World) -> None:
-        app = await world.app_of("alice")
-        await world.refused("alice", wrong(app, world.now))
-
-        async def remove(change: Change) -> None:
-            assert await world.challenges.forget(change, "alice") == ("totp",)
-            assert await world.challenges.forget(change, "nobody") == ()
-
-        await world.ledger.run("uid:0 (root)", remove)
-        left = {entry.key.split("/")[0] for entry in (await world.store.snapshot("")).entries}
-        assert left == {"audit", "audit-head"}
-
-    in_world(tmp_path, work)
-
-
 def test_no_secret_is_in_the_store_the_logs_or_an_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -345,3 +338,26 @@ def test_nobody_else_makes_proofs() -> None:
                 if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "Proof":
                     makers.add(str(path.relative_to(ROOT)))
     assert makers == {"gateway/challenges/challenges.py"}
+
+
+def test_removing_a_device_forgets_its_failures_and_removing_a_user_all(tmp_path: Path) -> None:
+    async def work(node: Node) -> None:
+        sealer = Sealer(bytes(32))
+        settings = ChallengeSettings("x")
+        challenges = Challenges(node.ledger, sealer, [Totp("x", 1)], settings)
+        await node.users.add(ADMIN, "alice")
+        laptop = await node.devices.add(ADMIN, "alice", "laptop", key(1))
+        phone = await node.devices.add(ADMIN, "alice", "phone", key(2))
+        setup = await challenges.begin_setup("device:d1", "alice", "totp")
+        await challenges.confirm_setup("alice", "totp", App(setup.uri).code(node.clock()))
+        for device in (laptop, phone):
+            with pytest.raises(RefusedError):
+                await challenges.verify("alice", "totp", "no code", device=device.id)
+        await node.devices.remove(ADMIN, laptop.id)
+        state = await challenges.state("alice")
+        assert [one.device for one in state.devices] == [phone.id]
+        await node.users.remove(ADMIN, "alice")
+        left = {entry.key.split("/")[0] for entry in (await node.ledger.store.snapshot("")).entries}
+        assert left <= {"audit", "audit-head"}
+
+    on_a_node(tmp_path, work)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wardgate.gateway.challenges import KeyFileError, Sealer, preshared_context
+from wardgate.gateway.challenges import KeyFileError, Sealer
 from wardgate.gateway.challenges.sealing import credential_context
 from wardgate.gateway.errors import CorruptError
 
@@ -68,7 +68,6 @@ def test_any_other_text_is_an_error_that_does_not_show_it(text: str) -> None:
 
 def test_contexts_are_told_apart() -> None:
     assert credential_context("alice", "totp") == "credential/alice/totp"
-    assert preshared_context("d1") == "preshared/d1"
     assert credential_context("a/b", "c") != credential_context("a", "b/c")
     # A pair of context and secret is not another pair with the border moved.
     assert SEALER.digest("bc", "a") != SEALER.digest("c", "ab")

@@ -25,7 +25,7 @@ def test_names_of_devices(name: str) -> None:
     [
         "", "x" * 41, "-rf", ".", "..", ".hidden", "_x", "a b", "a/b", "../etc", "a\n", "a\nPostUp = id",
         "a\0", "ä", "a\N{ZERO WIDTH SPACE}", "\N{FULLWIDTH LATIN SMALL LETTER A}", "a;id", "$(id)", "a\r",
-        "\ud800", "١",
+        "\ud800", "\N{ARABIC-INDIC DIGIT ONE}",
     ],
 )  # fmt: skip
 def test_what_is_no_name_of_a_device(name: str) -> None:
@@ -75,6 +75,8 @@ def test_a_new_pair_is_one() -> None:
     assert one.private != other.private
     assert public_key_of(one.private) == one.public == check_public_key(one.public)
     assert one.private not in repr(one)
+    secret = base64.b64decode(one.private)
+    assert (secret[0] & 7, secret[31] & 192) == (0, 64)
 
 
 def encoded(number: int) -> str:

@@ -27,7 +27,7 @@ enrolment:
   trusted_proxies: [10.0.0.8/32]
 sessions: {lifetime: 8h, idle: 30m}
 login: {issuer: Example VPN, attempts: 3, delay: 1m, longest_delay: 2h}
-roaming: {on_roam: handshake, detector: watch, interval: 10s, underlay: [eth0, eth1]}
+roaming: {on_roam: handshake, detector: underlay, interval: 10s}
 network: {masquerade: true, exclude: [10.0.0.0/8], forwarding: enable}
 client: {dns: [10.0.0.53], allowed_ips: [0.0.0.0/0, "::/0"], keepalive: 25, mtu: 1380}
 names: {shortest: 1m, grace: 10m}
@@ -66,7 +66,7 @@ def test_all_can_be_said(tmp_path: Path) -> None:
     assert found.enrolment.listen == ((ip_address("0.0.0.0"), 8443), (ip_address("::"), 8443))  # noqa: S104
     assert (found.sessions.lifetime, found.sessions.idle) == (28_800, 1_800)
     assert found.login.longest_delay == 7_200
-    assert found.roaming.underlay == ("eth0", "eth1")
+    assert (found.roaming.detector, found.roaming.interval) == ("underlay", 10)
     assert found.network.exclude == (ip_network("10.0.0.0/8"),)
     assert found.client.allowed_ips == (ip_network("0.0.0.0/0"), ip_network("::/0"))
     assert found.metrics == (ip_address("127.0.0.1"), 9586)
