@@ -260,6 +260,8 @@ class FakePolicies:
         self.gateway = gateway
         self.known: list[tuple[Policy, Bundle, Composed]] = []
         self.current = 0
+        self.failure: Exception | None = None
+        """What `history` raises."""
 
     async def show(self, number: int | None = None) -> PolicyInForce:
         wanted = self.current if number is None else number
@@ -269,6 +271,8 @@ class FakePolicies:
         return PolicyInForce(policy, bundle.files, wanted == self.current)
 
     async def history(self) -> Sequence[Policy]:
+        if self.failure is not None:
+            raise self.failure
         return [policy for policy, _, _ in self.known]
 
     async def plan(self, bundle: Bundle) -> Plan:

@@ -9,6 +9,11 @@ import os
 
 import pytest
 from gateway_fakes import KEYS, SECRET
+from wardgate.compiler.analysis.errors import AnalysisError
+from wardgate.compiler.backend.errors import BackendError
+from wardgate.compiler.costs.errors import BudgetError
+from wardgate.compiler.language import PolicyError, parse_policy_text
+from wardgate.compiler.validation.errors import ValidationError
 from wardgate.gateway.compiling.bundles import MOST_FILES
 
 ME = f"uid:{os.getuid()} ({getpass.getuser()})"
@@ -301,6 +306,32 @@ def test_an_internal_error_tells_nothing_of_itself(serve, caplog):
 
     serve(work)
     assert "internal error" in caplog.text
+
+
+def policy_error():
+    """Of a policy with an error."""
+    with pytest.raises(PolicyError) as caught:
+        parse_policy_text("version: 1\nfrob: 1\n")
+    return caught.value
+
+
+REFUSALS = [
+    (policy_error(), "policy"), (AnalysisError("compare", "policies", "too much", "split it"), "refused"),
+    (BackendError("run", "clang", "it is gone", "install it"), "refused"),
+    (BudgetError("p.yaml", "large", "raise it", needed=2, allowed=1, structures={}, culprits=()), "policy"),
+    (ValidationError("the tables", "allow", "deny"), "refused"),
+]  # fmt: skip
+
+
+def test_what_the_compiler_refuses_is_told(serve):
+    async def work(served):
+        for error, kind in REFUSALS:
+            served.gateway.policies.failure = error
+            failure = await served.get("policy/history", 403)
+            assert (failure["kind"], bool(failure["remedy"])) == (kind, True)
+            assert failure["cause"]
+
+    serve(work)
 
 
 def test_a_closed_store_is_unavailable(serve):
