@@ -131,6 +131,33 @@ def test_nothing_is_left_of_a_device_that_is_destroyed(namespace, opened):
     assert caught.value.remedy
 
 
+def test_a_device_is_made_right_after_somebody_removed_its_interface(namespace, opened):
+    name = unique()
+    opened(namespace, name)
+    for _ in range(5):
+        with namespace.enter(), Links(namespace) as links:
+            links.remove(name)
+            again = open_device(name, Kind.USERSPACE)
+            assert not again.adopted
+            assert again.peers() == {}
+
+
+def test_a_daemon_that_does_not_end(namespace, monkeypatch):
+    """It listens without an interface of its own."""
+    name = unique()
+    monkeypatch.setattr(userspace, "_END_SECONDS", 0.1)
+    with namespace.enter(), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        userspace.SOCKETS.mkdir(mode=0o700, exist_ok=True)
+        other.bind(str(userspace.socket_path(name)))
+        other.listen()
+        try:
+            with pytest.raises(DeviceUnavailableError, match="still runs") as caught:
+                open_device(name, Kind.USERSPACE)
+        finally:
+            userspace.socket_path(name).unlink()
+    assert "ss -xlp" in caught.value.remedy
+
+
 def test_a_device_outlives_the_process_that_made_it(namespace, opened):
     name = unique()
     script = (
