@@ -34,14 +34,13 @@ PROGRAM: Final = "wireguard-go"
 SOCKETS: Final = Path("/var/run/wireguard")
 """Where wireguard-go puts the sockets; compiled into it."""
 LINK_KIND: Final = "tun"
-_LONGEST_WAIT: Final = 60.0
+_LONGEST_WAIT: Final = 120.0
 """Seconds for one step of an exchange: a daemon that hangs must not hold a thread for ever."""
 _END_SECONDS: Final = 20.0
 _ENDLESS: Final = f"its interface is gone, and its {PROGRAM} still runs"
 _LISTENING: Final = 0x10000
 """__SO_ACCEPTCON in /proc/net/unix."""
 _RECEIVE_BYTES: Final = 1 << 20
-_ITS_OWN_VARIABLES: Final = ("LOG_LEVEL", "WG_TUN_FD", "WG_UAPI_FD", "WG_PROCESS_FOREGROUND")
 _REMEDIES: Final = {
     errno.EADDRINUSE: "another program has this UDP port: choose another, or stop it (ss -lunp)",
 }
@@ -150,9 +149,10 @@ def _find(name: str) -> str:
 def _start(program: str, name: str) -> None:
     """Have wireguard-go make itself a daemon: it returns once device and socket are there.
 
-    In a session of its own, so that no signal from our terminal reaches it.
+    In a session of its own, so that no signal from our terminal reaches it; and with nothing of our
+    environment, where there may be secrets, but what Go's runtime is tuned by.
     """
-    environment = {key: value for key, value in os.environ.items() if key not in _ITS_OWN_VARIABLES}
+    environment = {key: value for key, value in os.environ.items() if key == "PATH" or key.startswith("GO")}
     done = subprocess.run(  # noqa: S603 - the program that was just looked up, and a name that was checked
         [program, name],
         stdin=subprocess.DEVNULL,

@@ -115,6 +115,16 @@ def test_a_device_is_made_and_found_again(namespace, opened):
         assert state.public_key == own.public_key()
 
 
+def test_the_daemon_knows_nothing_of_our_environment(namespace, opened, monkeypatch):
+    name = unique()
+    monkeypatch.setenv("A_SECRET", "of-ours")
+    monkeypatch.setenv("GOMAXPROCS", "2")
+    opened(namespace, name)
+    environment = Path(f"/proc/{daemon(name)}/environ").read_bytes()
+    assert b"of-ours" not in environment
+    assert b"GOMAXPROCS=2" in environment
+
+
 def test_nothing_is_left_of_a_device_that_is_destroyed(namespace, opened):
     name = unique()
     made = opened(namespace, name)
