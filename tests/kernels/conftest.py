@@ -27,6 +27,8 @@ from wardgate.compiler import compile_parsed, compile_policy
 from wardgate.compiler.backend import BACKENDS
 from wardgate.compiler.explain.engines import ReferenceEngine
 from wardgate.compiler.language import parse_policy_text
+from wardgate.gateway.compiling.programs import compile_program
+from wardgate.gateway.roaming.sources import fentry_source
 
 SERIES = ("6.1", "6.12")
 """Debian 12's kernel, the oldest one that is supported, and Debian 13's."""
@@ -120,6 +122,7 @@ def compile_all(folder: Path) -> None:
         reference = ReferenceEngine(loaded)
         answers = [reference.answer(query).to_json() for query in queries(policy, number, QUERIES)]
         (scratch / f"random/{number}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in answers))
+    (scratch / "roaming-fentry.o").write_bytes(compile_program(fentry_source()))
     compile_cases(scratch / "rejected", set(CASES) - set(SLOW))
     scratch.rename(folder)
 
