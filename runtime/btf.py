@@ -15,8 +15,8 @@ from typing import Final
 from wardgate.runtime.errors import ArtefactError
 
 MAGIC: Final = 0xEB9F
-_HEADER: Final = struct.Struct("<HBBIIIII")
-_TYPE: Final = struct.Struct("<III")
+HEADER: Final = struct.Struct("<HBBIIIII")
+TYPE: Final = struct.Struct("<III")
 _MAX_DEPTH: Final = 32
 """Longest chain of types followed; the kernel's own limit (MAX_RESOLVE_DEPTH) is 32."""
 
@@ -46,7 +46,7 @@ class Kind(IntEnum):
 
 
 _MODIFIERS: Final = frozenset({Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG})
-_EXTRA: Final = {
+EXTRA_BYTES: Final = {
     Kind.INT: (4, 0),
     Kind.ARRAY: (12, 0),
     Kind.STRUCT: (0, 12),
@@ -229,14 +229,14 @@ class Btf:
 
 def read_btf(raw: bytes) -> Btf:
     """The types in section `.BTF`; ArtefactError where anything in it is out of place."""
-    if len(raw) < _HEADER.size:
+    if len(raw) < HEADER.size:
         raise ArtefactError(".BTF", f"has {len(raw)} bytes, less than its header")
-    magic, version, _flags, header, type_at, type_length, string_at, string_length = _HEADER.unpack_from(raw)
+    magic, version, _flags, header, type_at, type_length, string_at, string_length = HEADER.unpack_from(raw)
     if magic != MAGIC or version != 1:
         raise ArtefactError(
             ".BTF", f"magic {magic:#x}, version {version}: not little-endian BTF of version 1"
         )
-    if not _HEADER.size <= header <= len(raw) or type_at % 4:
+    if not HEADER.size <= header <= len(raw) or type_at % 4:
         raise ArtefactError(".BTF", f"header of {header} bytes, types at {type_at}")
     types, strings = header + type_at, header + string_at
     if types + type_length > len(raw) or strings + string_length > len(raw):
@@ -249,7 +249,7 @@ def read_btf(raw: bytes) -> Btf:
     place, end = types, types + type_length
     while place < end:
         offsets.append(place)
-        one, place = _read_type(raw, place, end, table)
+        one, place = read_type(raw, place, end, table)
         found.append(one)
     btf = Btf(raw, tuple(found), tuple(offsets), table)
     for one in found:
@@ -257,18 +257,19 @@ def read_btf(raw: bytes) -> Btf:
     return btf
 
 
-def _read_type(raw: bytes, place: int, end: int, strings: bytes) -> tuple[Type, int]:
+def read_type(raw: bytes, place: int, end: int, strings: bytes) -> tuple[Type, int]:
+    """The type at a place in `raw`, whose types end at `end`, and the place after it; ArtefactError."""
     where = f".BTF+{place:#x}"
-    if place + _TYPE.size > end:
+    if place + TYPE.size > end:
         raise ArtefactError(where, "a type is cut off")
-    name_at, info, size_or_type = _TYPE.unpack_from(raw, place)
+    name_at, info, size_or_type = TYPE.unpack_from(raw, place)
     vlen, number, flag = info & 0xFFFF, info >> 24 & 0x1F, bool(info >> 31)
     try:
         kind = Kind(number)
     except ValueError:
         raise ArtefactError(where, f"type of unknown kind {number}") from None
-    once, each = _EXTRA.get(kind, (0, 0))
-    body = place + _TYPE.size
+    once, each = EXTRA_BYTES.get(kind, (0, 0))
+    body = place + TYPE.size
     after = body + once + each * vlen
     if after > end:
         raise ArtefactError(where, f"a {kind.name} with {vlen} members is cut off")

@@ -48,9 +48,10 @@ def program_kind(section: str) -> ProgramKind | None:
         "tcx": ProgramKind.TC,
         "classifier": ProgramKind.TC,
         "xdp": ProgramKind.XDP,
+        "fentry": ProgramKind.FENTRY,
     }
     if word not in kinds:
-        raise ArtefactError(section, "programs in a section of this name; tc and xdp are known")
+        raise ArtefactError(section, "programs in a section of this name; tc, xdp and fentry are known")
     return kinds[word]
 
 

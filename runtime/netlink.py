@@ -1,4 +1,4 @@
-"""The few rtnetlink requests that attachments without a BPF link need: clsact filters and XDP.
+"""The few rtnetlink requests that attachments need: clsact filters, XDP without a link, interfaces.
 
 Spoken through a plain socket: a gate must know the id of the program that a filter runs, why the
 kernel refused (extended acknowledgements), and must work inside a running event loop, and pyroute2
@@ -37,6 +37,8 @@ _SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
 _TCA_KIND, _TCA_OPTIONS = 1, 2
 _BPF_FD, _BPF_NAME, _BPF_FLAGS, _BPF_ID = 6, 7, 8, 11
 _IFLA_XDP = 43
+_IFLA_IFNAME, _IFLA_LINKINFO, _INFO_KIND, _INFO_SLAVE_KIND = 3, 18, 1, 4
+_GROUP_LINK = 1
 _XDP_FD, _XDP_ATTACHED, _XDP_FLAGS, _XDP_PROG_ID, _XDP_DRV_ID, _XDP_SKB_ID, _XDP_EXPECTED = (
     1,
     2,
@@ -54,6 +56,17 @@ FILTER_HANDLE: Final = 0x57474154
 """Handle of the gate's filter ("WGAT"), by which people tell it from theirs in `tc filter show`."""
 FILTER_PRIORITY: Final = 1
 """The first: filters before ours could let packets pass that ours would drop."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterPlace:
+    """By what a filter of ours is told from others."""
+
+    handle: int = FILTER_HANDLE
+    priority: int = FILTER_PRIORITY
+
+
+GATE_FILTER: Final = FilterPlace()
 
 
 class Block(IntEnum):
@@ -83,6 +96,17 @@ class Filter:
     priority: int
     kind: str
     program_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """An interface of a network namespace. `kind` is empty for hardware; `port_of` says what kind of device
+    it is a port of, if it is: `bridge`, `bond`, `vrf`."""
+
+    index: int
+    name: str
+    kind: str
+    port_of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +165,10 @@ def filters(ifindex: int, block: Block) -> list[Filter]:
     return found
 
 
-def add_filter(ifindex: int, block: Block, program: Fd, name: str) -> None:
+def add_filter(ifindex: int, block: Block, program: Fd, name: str, place: FilterPlace = GATE_FILTER) -> None:
     """Make the program a direct-action filter; NetlinkError, EEXIST where there is one of ours."""
-    _filter(ifindex, block, "add filter", _NEWTFILTER, _F_CREATE | _F_EXCL, _bpf_options(program, name))
+    flags, options = _F_CREATE | _F_EXCL, _bpf_options(program, name)
+    _filter(ifindex, block, "add filter", _NEWTFILTER, flags, options, place)
 
 
 def replace_filter(ifindex: int, block: Block, program: Fd, name: str) -> None:
@@ -152,9 +177,44 @@ def replace_filter(ifindex: int, block: Block, program: Fd, name: str) -> None:
     _filter(ifindex, block, "replace filter", _NEWTFILTER, 0, _bpf_options(program, name))
 
 
-def delete_filter(ifindex: int, block: Block) -> None:
+def delete_filter(ifindex: int, block: Block, place: FilterPlace = GATE_FILTER) -> None:
     """Remove our filter; NetlinkError, ENOENT where there is none."""
-    _filter(ifindex, block, "delete filter", _DELTFILTER, 0, b"")
+    _filter(ifindex, block, "delete filter", _DELTFILTER, 0, b"", place)
+
+
+def interfaces() -> list[Interface]:
+    """All interfaces of this network namespace; NetlinkError."""
+    found = []
+    for body in _request("list interfaces", 0, _GETLINK, _F_DUMP, _IFINFO.pack(0, 0, 0, 0, 0)):
+        index = _IFINFO.unpack_from(body)[2]
+        attributes = dict(_attributes(body[_IFINFO.size :]))
+        about = dict(_attributes(attributes.get(_IFLA_LINKINFO, b"")))
+        name, kind, port_of = (
+            text.rstrip(b"\0").decode(errors="replace")
+            for text in (
+                attributes.get(_IFLA_IFNAME, b""),
+                about.get(_INFO_KIND, b""),
+                about.get(_INFO_SLAVE_KIND, b""),
+            )
+        )
+        found.append(Interface(index, name, kind, port_of))
+    return found
+
+
+def watch_interfaces() -> socket.socket:
+    """A socket that becomes readable whenever an interface of this network namespace comes, goes or changes.
+    What it says is of no use, since some of it may be lost: read it off, and ask `interfaces`."""
+    channel = socket.socket(
+        socket.AF_NETLINK,
+        socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK,
+        socket.NETLINK_ROUTE,
+    )
+    try:
+        channel.bind((0, _GROUP_LINK))
+    except OSError as error:
+        channel.close()
+        raise NetlinkError("watch interfaces", "", error.errno or 0) from error
+    return channel
 
 
 def xdp(ifindex: int) -> Xdp:
@@ -192,9 +252,17 @@ def _clsact(ifindex: int, operation: str, kind: int, flags: int) -> None:
     _request(operation, ifindex, kind, _F_ACK | flags, message)
 
 
-def _filter(ifindex: int, block: Block, operation: str, kind: int, flags: int, options: bytes) -> None:
-    info = FILTER_PRIORITY << 16 | socket.htons(_ETH_P_ALL)
-    message = _TCMSG.pack(0, ifindex, FILTER_HANDLE, block, info) + _attribute(_TCA_KIND, b"bpf\0") + options
+def _filter(
+    ifindex: int,
+    block: Block,
+    operation: str,
+    kind: int,
+    flags: int,
+    options: bytes,
+    place: FilterPlace = GATE_FILTER,
+) -> None:
+    info = place.priority << 16 | socket.htons(_ETH_P_ALL)
+    message = _TCMSG.pack(0, ifindex, place.handle, block, info) + _attribute(_TCA_KIND, b"bpf\0") + options
     _request(f"{operation} ({block.name.lower()})", ifindex, kind, _F_ACK | flags, message)
 
 
@@ -225,7 +293,7 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _request(operation: str, ifindex: int, kind: int, flags: int, message: bytes) -> list[bytes]:
     """Send one request and give the bodies of its answers."""
-    target = _describe(ifindex)
+    target = _describe(ifindex) if ifindex else ""
     try:
         with socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE

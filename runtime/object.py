@@ -15,9 +15,9 @@ from wardgate.runtime.errors import LayoutError, MapMismatchError, UnsupportedEr
 from wardgate.runtime.layout.maps import CONFIG_SECTION, MAPS_BY_NAME, MapFlag, MapType
 from wardgate.runtime.layout.records import CONFIG
 from wardgate.runtime.maps import Map, TypedMap
-from wardgate.runtime.program import Program, load_program
+from wardgate.runtime.program import Program, TracedFunction, load_program
 from wardgate.runtime.relocate import link_program
-from wardgate.runtime.spec import DataSpec, MapSpec, ObjectSpec
+from wardgate.runtime.spec import DataSpec, MapSpec, ObjectSpec, ProgramKind, ProgramSpec
 from wardgate.runtime.syscall import Cmd, Fd, bpf_error, raw_bpf
 
 _LOG_BYTES: Final = 1 << 20
@@ -95,6 +95,7 @@ def load_object(
     config: Mapping[str, int] | None = None,
     shared_maps: Mapping[str, Map] | None = None,
     resize: Mapping[str, int] | None = None,
+    traced: Mapping[str, TracedFunction] | None = None,
 ) -> LoadedObject:
     """Make the kernel objects of `spec`.
 
@@ -102,6 +103,8 @@ def load_object(
     its own fds for them); they must have the type, sizes and flags that the object declares and,
     unless the map may be resized, its number of entries: else MapMismatchError. `resize` gives the
     number of entries of a new map. Names in either that the object does not have are left unused.
+    `traced` says where the functions are that its FENTRY programs are for: UnsupportedError for one that
+    is missing.
     On any error everything made is closed before the error is raised.
     """
     if sys.byteorder != "little":
@@ -120,10 +123,21 @@ def load_object(
             raise LayoutError(CONFIG_SECTION, "is missing, so there is nothing to configure")
         fds = {name: one.fd.fileno() for name, one in (maps | tables).items()}
         programs = {
-            name: stack.enter_context(load_program(link_program(spec, one, fds), spec.licence, btf_fd))
+            name: stack.enter_context(
+                load_program(link_program(spec, one, fds), spec.licence, btf_fd, _traced(one, traced or {}))
+            )
             for name, one in spec.programs.items()
         }
         return LoadedObject(spec, maps, tables, programs, stack.pop_all())
+
+
+def _traced(program: ProgramSpec, known: Mapping[str, TracedFunction]) -> TracedFunction | None:
+    if program.kind is not ProgramKind.FENTRY:
+        return None
+    found = known.get(program.traced)
+    if found is None:
+        raise UnsupportedError("load program", repr(program.name), f"nobody says where {program.traced!r} is")
+    return found
 
 
 def load_btf(btf: Btf) -> Fd:

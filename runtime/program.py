@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -26,8 +27,11 @@ from wardgate.runtime.syscall import (
 )
 from wardgate.runtime.verifier_log import read_log
 
-PROGRAM_TYPES: Final = {ProgramKind.TC: 3, ProgramKind.XDP: 6}
-"""BPF_PROG_TYPE_SCHED_CLS and BPF_PROG_TYPE_XDP."""
+PROGRAM_TYPES: Final = {ProgramKind.TC: 3, ProgramKind.XDP: 6, ProgramKind.FENTRY: 26}
+"""BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_XDP and BPF_PROG_TYPE_TRACING."""
+
+_TRACE_FENTRY: Final = 24
+"""Attach type of programs at the entry of a function (BPF_TRACE_FENTRY)."""
 
 _LOG_STEPS, _LOG_STATISTICS = 1, 4
 """Log levels: each step that the verifier takes, or the complaint and statistics alone (BPF_LOG_LEVEL1 and
@@ -62,8 +66,18 @@ class _LoadAttr(ctypes.Structure):
         ("line_info_size", ctypes.c_uint32),
         ("line_info", ctypes.c_uint64),
         ("line_info_count", ctypes.c_uint32),
+        ("attach_btf_id", ctypes.c_uint32),
+        ("attach_btf_fd", ctypes.c_uint32),
         ("_end", ctypes.c_uint32),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TracedFunction:
+    """A function of the kernel by its type id in BTF of the kernel; `btf` None: that of vmlinux."""
+
+    type_id: int
+    btf: Fd | None
 
 
 class Program:
@@ -76,14 +90,16 @@ class Program:
 
     @classmethod
     def open_pin(cls, path: str | Path) -> Program:
-        """The program that is pinned at `path`; WardgateError where it is not for tc or XDP."""
+        """The program that is pinned at `path`; WardgateError where it is of no known kind."""
         fd = obj_get(path)
         try:
             info = program_info(fd)
             for kind, number in PROGRAM_TYPES.items():
                 if info.type == number:
                     return cls(fd, info.name, kind)
-            raise WardgateError("open pin", str(path), f"it is a program of type {info.type}, not tc or XDP")
+            raise WardgateError(
+                "open pin", str(path), f"it is a program of type {info.type}, not tc, XDP or fentry"
+            )
         except BaseException:
             fd.close()
             raise
@@ -113,13 +129,16 @@ class Program:
         return f"Program({self.name!r}, {self.kind.value}, {self.fd!r})"
 
 
-def load_program(linked: LinkedProgram, licence: str, btf_fd: Fd | None = None) -> Program:
-    """Load a program. Types and lines go along where `btf_fd` is given.
+def load_program(
+    linked: LinkedProgram, licence: str, btf_fd: Fd | None = None, traced: TracedFunction | None = None
+) -> Program:
+    """Load a program. Types and lines go along where `btf_fd` is given; `traced` is what a FENTRY program
+    is for.
 
     First without a log, which is faster; where that fails, again with one. VerifierError where the
     verifier says why, else BpfError.
     """
-    attempt = _Attempt(linked, licence, btf_fd)
+    attempt = _Attempt(linked, licence, btf_fd, traced)
     result = attempt.run(None)
     if result >= 0:
         return Program(Fd(result), linked.name, linked.kind)
@@ -157,7 +176,9 @@ def load_program(linked: LinkedProgram, licence: str, btf_fd: Fd | None = None) 
 class _Attempt:
     """The arguments of PROG_LOAD, kept in memory for as many calls as it takes."""
 
-    def __init__(self, linked: LinkedProgram, licence: str, btf_fd: Fd | None) -> None:
+    def __init__(
+        self, linked: LinkedProgram, licence: str, btf_fd: Fd | None, traced: TracedFunction | None
+    ) -> None:
         self._buffers = [
             ctypes.create_string_buffer(data, len(data))
             for data in (
@@ -175,6 +196,10 @@ class _Attempt:
             licence=text,
             name=object_name(linked.name),
         )
+        if traced is not None:
+            self._attr.expected_attach_type = _TRACE_FENTRY
+            self._attr.attach_btf_id = traced.type_id
+            self._attr.attach_btf_fd = traced.btf.fileno() if traced.btf is not None else 0
         if btf_fd is not None and linked.func_info:
             self._attr.btf_fd = btf_fd.fileno()
             self._attr.func_info_size, self._attr.line_info_size = 8, 16

@@ -41,7 +41,8 @@ class SourceLine:
 @dataclass(frozen=True, slots=True)
 class LinkedProgram:
     """A program ready to load: `func_info` and `line_info` are records as bpf() takes them (8 and 16
-    bytes each), empty where a function has none; `lines` says the same to people."""
+    bytes each), empty where a function has none; `lines` says the same to people. `traced` is the
+    kernel's function that a FENTRY program is for."""
 
     name: str
     kind: ProgramKind
@@ -49,6 +50,7 @@ class LinkedProgram:
     func_info: bytes
     line_info: bytes
     lines: tuple[SourceLine, ...]
+    traced: str = ""
 
 
 def link_program(spec: ObjectSpec, program: ProgramSpec, fds: Mapping[str, int]) -> LinkedProgram:
@@ -68,7 +70,7 @@ def link_program(spec: ObjectSpec, program: ProgramSpec, fds: Mapping[str, int])
     lines: tuple[SourceLine, ...] = ()
     if spec.btf and func_info and all(function.lines for function in order):
         line_info, lines = _join_lines(spec.btf, order, starts)
-    return LinkedProgram(program.name, program.kind, bytes(code), func_info, line_info, lines)
+    return LinkedProgram(program.name, program.kind, bytes(code), func_info, line_info, lines, program.traced)
 
 
 def _place(spec: ObjectSpec, first: FunctionSpec, starts: dict[str, int], order: list[FunctionSpec]) -> None:

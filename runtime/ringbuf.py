@@ -57,6 +57,10 @@ class RingBuffer:
             return True
         return bool(self._epoll.poll(timeout)) or self.pending > 0
 
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when something is to be read, for an event loop."""
+        return self._epoll.fileno()
+
     @property
     def pending(self) -> int:
         """Bytes between the consumer's and the producer's position, headers and all."""

@@ -17,10 +17,14 @@ INSTRUCTION_BYTES = 8
 
 
 class ProgramKind(Enum):
-    """The hook that a program is written for; the values are the words of the manifest."""
+    """The hook that a program is written for; the values are the words of the manifest.
+
+    No artefact has FENTRY, the entry of a function of the kernel: programs of the gateway's own have.
+    """
 
     TC = "tc"
     XDP = "xdp"
+    FENTRY = "fentry"
 
 
 class Target(Enum):
@@ -62,6 +66,11 @@ class ProgramSpec(FunctionSpec):
     """A function that the kernel calls."""
 
     kind: ProgramKind
+
+    @property
+    def traced(self) -> str:
+        """The kernel's function that a FENTRY program is for, by its section `fentry/FUNCTION`."""
+        return self.section.partition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,6 +262,9 @@ class _LinkInfo(ctypes.Structure):
     )
 
 
+_MODULE_NAME_BYTES: Final = 64
+
+
 class _BtfInfo(ctypes.Structure):
     _fields_ = (
         ("btf", ctypes.c_uint64),
@@ -313,6 +316,7 @@ class LinkType(IntEnum):
 
     XDP = 6
     TCX = 11
+    TRACING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,11 +332,12 @@ class LinkInfo:
 
 @dataclass(frozen=True, slots=True)
 class BtfInfo:
-    """Loaded BTF; `size` in bytes."""
+    """Loaded BTF; `size` in bytes, `name` of that of the kernel: `vmlinux` or a module."""
 
     id: int
     size: int
     kernel: bool
+    name: str
 
 
 def _read_info(fd: Fd, info: ctypes.Structure) -> None:
@@ -383,9 +388,10 @@ def link_info(fd: Fd) -> LinkInfo:
 
 def btf_info(fd: Fd) -> BtfInfo:
     """What the kernel says of loaded BTF."""
-    info = _BtfInfo()
+    name = ctypes.create_string_buffer(_MODULE_NAME_BYTES)
+    info = _BtfInfo(name=ctypes.addressof(name), name_length=len(name))
     _read_info(fd, info)
-    return BtfInfo(info.id, info.size, bool(info.kernel))
+    return BtfInfo(info.id, info.size, bool(info.kernel), name.value.decode(errors="replace"))
 
 
 def obj_info(fd: Fd) -> ProgramInfo | MapInfo | LinkInfo | BtfInfo:

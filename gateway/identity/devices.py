@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from wardgate.gateway.challenges import forget_device
 from wardgate.gateway.errors import ExistsError, InvalidError, RefusedError
 from wardgate.gateway.identity import holdings
 from wardgate.gateway.identity.allocation import Allocation
@@ -221,6 +222,7 @@ class Devices:
         async def work(change: Change) -> Device:
             found = await existing_device(change, device)
             holdings.erase(change, found)
+            await forget_device(change, found.user, found.id)
             return found
 
         removed = await self._ledger.run(actor, work)

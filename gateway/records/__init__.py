@@ -26,6 +26,7 @@ from wardgate.gateway.records.kinds import (
 from wardgate.gateway.records.people import (
     Credential,
     Device,
+    Failures,
     Holder,
     Lockout,
     Recovery,
@@ -57,6 +58,7 @@ __all__ = [
     "AuditHead",
     "Credential",
     "Device",
+    "Failures",
     "Holder",
     "Kind",
     "Lockout",

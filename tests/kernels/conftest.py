@@ -27,6 +27,8 @@ from wardgate.compiler import compile_parsed, compile_policy
 from wardgate.compiler.backend import BACKENDS
 from wardgate.compiler.explain.engines import ReferenceEngine
 from wardgate.compiler.language import parse_policy_text
+from wardgate.gateway.compiling.programs import compile_program
+from wardgate.gateway.roaming.sources import fentry_source
 
 SERIES = ("6.1", "6.12")
 """Debian 12's kernel, the oldest one that is supported, and Debian 13's."""
@@ -36,6 +38,8 @@ LEFT_OUT = {"6.12": ["demo"]}
 BY_BOTH = ("everything", "office")
 """Policies that both backends compile; the others take the default one."""
 RANDOM_POLICIES, QUERIES = 8, 60
+_SECONDS = 420.0
+"""After which a guest is ended: several times what one takes on a machine that does nothing else."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -94,7 +98,7 @@ def _observe(series: str, shared: Path) -> dict[str, Any]:
         compile_all(artefacts)
     folder.mkdir()
     command = [sys.executable, "-m", "kernelguest", str(artefacts), *LEFT_OUT.get(series, ())]
-    task = Task(command, {"PYTHONPATH": str(Path(__file__).parent)}, [artefacts])
+    task = Task(command, {"PYTHONPATH": str(Path(__file__).parent)}, [artefacts], timeout=_SECONDS)
     try:
         outcome = run(kernel, task, folder)
     except GuestError as error:
@@ -118,6 +122,7 @@ def compile_all(folder: Path) -> None:
         reference = ReferenceEngine(loaded)
         answers = [reference.answer(query).to_json() for query in queries(policy, number, QUERIES)]
         (scratch / f"random/{number}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in answers))
+    (scratch / "roaming-fentry.o").write_bytes(compile_program(fentry_source()))
     compile_cases(scratch / "rejected", set(CASES) - set(SLOW))
     scratch.rename(folder)
 

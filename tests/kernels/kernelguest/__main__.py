@@ -16,8 +16,10 @@ from kernelguest import (
     loading,
     probes,
     rejections,
+    roaming,
     suspension,
     traffic,
+    wireguard,
 )
 
 PARTS = {
@@ -29,7 +31,9 @@ PARTS = {
     "traffic tc": lambda folder: traffic.observe(folder, "tc"),
     "traffic xdp": lambda folder: traffic.observe(folder, "xdp"),
     "engines": engines.observe,
+    "roaming": roaming.observe,
     "demo": demonstration.observe,
+    "wireguard": wireguard.observe,
     "suspension": suspension.observe,
 }
 

@@ -14,7 +14,7 @@ from kernelvm.cpio import Archive
 
 TOP = Path(__file__).resolve().parents[3]
 """The project's top folder."""
-_PROJECT = ("bpf_templates", "cli", "compiler", "runtime", "examples", "tests", "pyproject.toml")
+_PROJECT = ("bpf_templates", "cli", "compiler", "gateway", "runtime", "examples", "tests", "pyproject.toml")
 _UNUSED = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages",
            "dist-packages", "pydoc_data", "distutils"}  # fmt: skip
 _USELESS = re.compile(r"\.opt-\d\.pyc$|^_test.*\.so$|^_tkinter\..*\.so$|\.a$")

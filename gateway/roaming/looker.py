@@ -1,0 +1,101 @@
+"""Looks: asking WireGuard for all endpoints, and comparing them with those that sessions were granted for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from wardgate.gateway.roaming.anchors import Anchors, plain
+from wardgate.gateway.roaming.model import DetectorStatus, Dump, Endpoint, OnRoam, Roamed, Watched
+from wardgate.gateway.roaming.pace import Pace
+
+_LOG: Final = logging.getLogger("wardgate.gateway.roaming")
+_LONGEST_RETRY: Final = 10.0
+
+
+class Looker:
+    """What detectors have in common that look: sessions, and looks at a pace."""
+
+    def __init__(self, name: str, dump: Dump, on_roam: OnRoam, pace: Pace) -> None:
+        self.name = name
+        self.pace = pace
+        self.anchors = Anchors()
+        self.stir = asyncio.Event()
+        """Set where a wait for the next look is to be thought over."""
+        self.endpoints: Mapping[bytes, Endpoint | None] = {}
+        """Of all peers at the last look."""
+        self.changed = 0
+        """Peers that were elsewhere at the last look than at the one before."""
+        self._dump = dump
+        self._on_roam = on_roam
+        self._dumps = 0
+        self._seconds = 0.0
+        self._failures = 0
+        self._failure = ""
+
+    def reset(self, sessions: Mapping[bytes, Watched]) -> None:
+        """See Detector."""
+        self.anchors.reset(sessions)
+        self.look_at(time.monotonic())
+
+    def watch(self, public_key: bytes, session: Watched) -> None:
+        """See Detector."""
+        self.anchors.watch(public_key, session)
+        # Whoever granted it asked WireGuard at another moment than the last look did.
+        if plain(self.endpoints.get(public_key)) != plain(session.endpoint):
+            self.look_at(time.monotonic())
+
+    def look_at(self, moment: float) -> None:
+        """A look no later than at this moment (time.monotonic)."""
+        self.pace.at(moment)
+        self.stir.set()
+
+    async def wait(self) -> bool:
+        """Wait until a look is to be made (True) or something stirred (False)."""
+        now = time.monotonic()
+        due = self.pace.next(now)
+        if due is not None and due <= now:
+            return True
+        try:
+            await asyncio.wait_for(self.stir.wait(), None if due is None else due - now)
+        except TimeoutError:
+            return True
+        self.stir.clear()
+        return False
+
+    async def look(self) -> list[Roamed]:
+        """Look now. Where WireGuard cannot be asked, it is logged, and another look is due."""
+        newest = self.anchors.newest
+        began = time.monotonic()
+        try:
+            endpoints = await asyncio.to_thread(self._dump)
+        except Exception as error:
+            # Whatever it is, the next look may be luckier; a detector that stopped would see nothing more.
+            self._failures += 1
+            self._failure = str(error)
+            _LOG.warning("cannot ask WireGuard for endpoints: %s", error, extra={"failures": self._failures})
+            ended = time.monotonic()
+            self.pace.looked(began, ended)
+            self.pace.at(ended + min(0.1 * 2**self._failures, _LONGEST_RETRY))
+            return []
+        ended = time.monotonic()
+        self._failures, self._failure = 0, ""
+        self._dumps += 1
+        self._seconds += ended - began
+        self.pace.looked(began, ended)
+        before, self.endpoints = self.endpoints, endpoints
+        self.changed = sum(1 for key, now_at in endpoints.items() if before.get(key) != now_at)
+        found = self.anchors.moved(endpoints, newest, self.name)
+        if self.anchors.unjudged:
+            self.pace.at(ended)
+        return found
+
+    def status(self) -> DetectorStatus:
+        """What it has done."""
+        return DetectorStatus(
+            self.name, self._on_roam, len(self.anchors),
+            dumps=self._dumps, dump_seconds=self._seconds, failures=self._failures, failure=self._failure,
+        )  # fmt: skip
