@@ -25,3 +25,10 @@ def codes_in(page: Page, png: bytes) -> list[str]:
     width, height, gray = page.evaluate(_PIXELS, b64encode(png).decode())
     pixels = numpy.frombuffer(b64decode(gray), numpy.uint8).reshape(height, width)
     return [code.text for code in zxingcpp.read_barcodes(pixels)]
+
+
+def symbols_in(rows: list[list[int]]) -> list[bytes]:
+    """What a symbol of modules (1: dark) says."""
+    light = (1 - numpy.array(rows, numpy.uint8)) * numpy.uint8(255)
+    pixels = numpy.kron(light, numpy.ones((3, 3), numpy.uint8))
+    return [code.bytes for code in zxingcpp.read_barcodes(numpy.pad(pixels, 12, constant_values=255))]

@@ -26,7 +26,8 @@ from wardgate.gateway.portal import (
 
 pytestmark = pytest.mark.tool("chromium")
 
-expect.set_options(timeout=0)
+# As good as none: 0 is its default.
+expect.set_options(timeout=86_400_000)
 OFTEN = Rate(10_000, 100_000)
 PORTAL = PortalSettings(("127.0.0.1",), pages=OFTEN, logins=OFTEN)
 ENROLMENT = EnrolmentSettings(("127.0.0.1",), tls=False, pages=OFTEN, attempts=OFTEN)
@@ -223,7 +224,7 @@ def test_enrolment_in_the_page(desk: MemoryDesk, enrolment: Served, tab, tmp_pat
     assert not any("wg_good_token" in url for url, _ in asked)
 
 
-def test_enrolment_that_is_refused_can_be_tried_again(desk: MemoryDesk, enrolment: Served, tab) -> None:
+def test_enrolment_that_is_refused_can_be_tried_again(enrolment: Served, tab) -> None:
     page = tab()
     page.goto(f"{enrolment.origin}/enrol#token=wg_wrong")
     page.wait_for_selector("form[data-ready]")
@@ -247,7 +248,7 @@ def test_a_configuration_too_long_for_a_code(desk: MemoryDesk, enrolment: Served
     expect(page.locator("#qr")).to_be_hidden()
 
 
-def test_enrolment_without_scripts(desk: MemoryDesk, enrolment: Served, tab, tmp_path: Path) -> None:
+def test_enrolment_without_scripts(enrolment: Served, tab, tmp_path: Path) -> None:
     page = tab(scripts=False)
 
     def fill(token: str, key: str) -> None:
@@ -283,16 +284,17 @@ def fits(page: Page) -> bool:
 
 
 def accessible(page: Page) -> list[str]:
-    """What is wrong with a page for who does not see it well: no language, heading or label, too little contrast."""
+    """What is wrong with a page for who sees it badly: no language, heading or label, little contrast."""
     return page.evaluate(
         """() => {
           const wrong = [];
           if (!document.documentElement.lang || !document.title) wrong.push("language or title");
           if (document.querySelectorAll("h1").length !== 1) wrong.push("one h1");
           for (const field of document.querySelectorAll("input:not([type=hidden])")) {
-            if (!field.labels.length) wrong.push("label of " + field.name);
+            if (!field.labels.length) wrong.push(`label of ${field.name}`);
           }
-          for (const it of document.querySelectorAll("button, a")) if (!it.textContent.trim()) wrong.push("name");
+          const used = [...document.querySelectorAll("button, a")];
+          if (used.some((element) => !element.textContent.trim())) wrong.push("name");
           const parts = (text) => text.match(/[\\d.]+/g).map(Number);
           const light = (rgb) => {
             const [r, g, b] = rgb.map((value) => value / 255)
@@ -308,9 +310,10 @@ def accessible(page: Page) -> list[str]:
               back = found.length === 3 ? [...found, 1] : found;
               around = around.parentElement;
             }
-            const [one, two] = [parts(getComputedStyle(element).color), back].map((rgb) => light(rgb.slice(0, 3)));
-            const ratio = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
-            if (ratio < 4.5) wrong.push(`contrast ${ratio.toFixed(1)}: ${element.textContent.trim().slice(0, 40)}`);
+            const colours = [parts(getComputedStyle(element).color), back];
+            const both = colours.map((rgb) => light(rgb.slice(0, 3)));
+            const ratio = (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+            if (ratio < 4.5) wrong.push(`contrast ${ratio.toFixed(1)}: ${element.textContent.trim()}`);
           }
           return wrong;
         }"""

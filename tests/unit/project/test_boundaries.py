@@ -46,6 +46,7 @@ RULES = {
             {
                 "cryptography",
                 "fastapi",
+                "h11",
                 "jinja2",
                 "prometheus_client",
                 "pydantic",
