@@ -3,7 +3,7 @@
     python -m benchmarks.roaming [--peers N] [--moves N] [--json]
 
 Needs root and wireguard-go. What is added to the kernel's WireGuard is measured on the program's own code
-with a peer that is made up, so that no such kernel is needed. A call of a fentry program costs some ns besides.
+with a peer that is made up, so that no such kernel is needed. A call of a fentry program costs some ns more.
 """
 
 from __future__ import annotations
