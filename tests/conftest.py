@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 
 IN_CI = os.environ.get("WARDGATE_CI") == "1"
 BPF_FOLDER = Path("/sys/fs/bpf")
+PINNED = ("wardgate", "wardgate-roaming")
 NAMED_NAMESPACES = Path("/run/netns")
 SYSTEM_TOOLS = ("/usr/sbin", "/sbin")
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_BPF": 39}
@@ -156,7 +157,7 @@ def _bpf_mounted() -> bool:
 def _traces() -> set[str]:
     """Pins, named namespaces and interfaces that are there now."""
     found = {f"interface /{path.name}" for path in Path("/sys/class/net").iterdir()}
-    for folder in (BPF_FOLDER, BPF_FOLDER / "wardgate", NAMED_NAMESPACES):
+    for folder in (BPF_FOLDER, *(BPF_FOLDER / name for name in PINNED), NAMED_NAMESPACES):
         try:
             found.update(str(path) for path in folder.iterdir())
         except OSError:

@@ -62,9 +62,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class DetectorStatus:
-    """For people and their programs. `watched` sessions; `dumps` and `dump_seconds` since the start;
-    `failures` in a row of asking WireGuard, the last one in words. `carriers` are the interfaces on which the
-    underlay is watched, `uncovered` those on which it cannot be, and why."""
+    """For people and their programs.
+
+    `watched` sessions; `dumps` and `dump_seconds` since the start; `failures` in a row of asking WireGuard, the
+    last one in words. `carriers` are the interfaces on which the underlay is watched, `uncovered` those on which
+    it cannot be, and why. `lost_events`: sessions that the kernel ended without saying so; `missed_packets`:
+    what it did not compare (docs/decisions/055-roaming.md).
+    """
 
     detector: str
     on_roam: OnRoam
@@ -75,6 +79,7 @@ class DetectorStatus:
     failures: int = 0
     failure: str = ""
     lost_events: int = 0
+    missed_packets: int = 0
     carriers: tuple[str, ...] = ()
     uncovered: Mapping[str, str] = field(default_factory=dict)
 

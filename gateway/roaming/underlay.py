@@ -110,7 +110,7 @@ class UnderlayDetector:
             while True:
                 if not await looker.wait():
                     continue
-                self._take_requests()
+                self._listen()
                 for one in await looker.look():
                     yield one
                 self._learn()
@@ -121,7 +121,12 @@ class UnderlayDetector:
     def _on_asked(self) -> None:
         for _ in self._ring.read():
             pass
-        self._take_requests()
+        now = time.monotonic()
+        self._asked = self._count()
+        if self._requests.load(0, _REQUEST["urgent_told"], 8):
+            self._looker.pace.urgent(now)
+        if self._requests.load(0, _REQUEST["lazy_told"], 8):
+            self._looker.pace.lazy(now)
         self._looker.stir.set()
 
     def _on_interfaces(self) -> None:
@@ -130,23 +135,18 @@ class UnderlayDetector:
             self._looker.pace.urgent(time.monotonic())
             self._looker.stir.set()
 
-    def _take_requests(self) -> None:
-        """Learn what was asked for, and be woken for the next time."""
-        now = time.monotonic()
-        urgent, lazy = (self._taken(name) for name in ("urgent", "lazy"))
-        asked = self._requests.load(0, _REQUEST["urgent"], 8)
-        if urgent or asked != self._asked:
+    def _listen(self) -> None:
+        """Be woken again, which is once a look however much is asked for; what was asked for since the last
+        time counts as asked now."""
+        for told in ("urgent_told", "lazy_told"):
+            self._requests.store(0, _REQUEST[told], 8, 0)
+        asked = self._count()
+        if asked != self._asked:
             self._asked = asked
-            self._looker.pace.urgent(now)
-        if lazy:
-            self._looker.pace.lazy(now)
+            self._looker.pace.urgent(time.monotonic())
 
-    def _taken(self, name: str) -> bool:
-        told = _REQUEST[f"{name}_told"]
-        if not self._requests.load(0, told, 8):
-            return False
-        self._requests.store(0, told, 8, 0)
-        return True
+    def _count(self) -> int:
+        return self._requests.load(0, _REQUEST["urgent"], 8)
 
     def _learn(self) -> None:
         """Tell the program where peers are now, and see whether that is what it asked about."""
