@@ -26,8 +26,9 @@ from typing import Any, Final
 from wardgate.compiler.explain import packets
 from wardgate.gateway.compiling.programs import compile_program
 from wardgate.gateway.roaming import Detector, Endpoint, OnRoam, Watched, layout
-from wardgate.gateway.roaming.anchors import Anchors
+from wardgate.gateway.roaming.looker import Looker
 from wardgate.gateway.roaming.objects import read_program
+from wardgate.gateway.roaming.pace import Pace
 from wardgate.gateway.roaming.polling import PollingDetector
 from wardgate.gateway.roaming.sources import fentry_source, underlay_source
 from wardgate.gateway.roaming.underlay import UnderlayDetector
@@ -186,20 +187,26 @@ def looks(peers: int, moves: int) -> dict[str, Any]:
 
 
 def comparing(peers: int) -> float:
-    """Milliseconds to compare so many endpoints with those of as many sessions."""
+    """Milliseconds to compare so many endpoints with those of the dump before, and of as many sessions."""
     chance = random.Random(4)  # noqa: S311 - not for secrets
     known: Mapping[bytes, Endpoint | None] = {
         chance.randbytes(32): (ip_address(chance.getrandbits(32)), PORT) for _ in range(peers)
     }
-    anchors = Anchors()
-    anchors.reset({key: Watched(1, at) for key, at in known.items()})
-    runs = []
-    for _ in range(_ROUNDS):
+
+    async def look() -> float:
+        # A dump makes its own objects each time.
+        dumps = [
+            {key: at and (type(at[0])(int(at[0])), at[1]) for key, at in known.items()} for _ in range(2)
+        ]
+        looker = Looker("benchmark", dumps.pop, OnRoam.CHALLENGE, Pace())
+        looker.reset({key: Watched(1, at) for key, at in known.items()})
+        await looker.look()
         started = time.perf_counter()
-        if anchors.moved(known, anchors.newest, "benchmark"):
+        if await looker.look():
             raise RuntimeError("nobody moved")
-        runs.append(time.perf_counter() - started)
-    return statistics.median(runs) * 1000
+        return time.perf_counter() - started
+
+    return statistics.median(asyncio.run(look()) for _ in range(_ROUNDS)) * 1000
 
 
 def main() -> int:

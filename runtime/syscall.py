@@ -262,9 +262,6 @@ class _LinkInfo(ctypes.Structure):
     )
 
 
-_MODULE_NAME_BYTES: Final = 64
-
-
 class _BtfInfo(ctypes.Structure):
     _fields_ = (
         ("btf", ctypes.c_uint64),
@@ -390,7 +387,7 @@ def link_info(fd: Fd) -> LinkInfo:
 
 def btf_info(fd: Fd) -> BtfInfo:
     """What the kernel says of loaded BTF."""
-    name = ctypes.create_string_buffer(_MODULE_NAME_BYTES)
+    name = ctypes.create_string_buffer(64)  # more than MODULE_NAME_LEN
     info = _BtfInfo(name=ctypes.addressof(name), name_length=len(name))
     _read_info(fd, info)
     return BtfInfo(info.id, info.size, bool(info.kernel), name.value.decode(errors="replace"))

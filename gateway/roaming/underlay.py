@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final
 
 from wardgate.gateway.roaming import layout
-from wardgate.gateway.roaming.anchors import plain
 from wardgate.gateway.roaming.carriers import Carriers, remove_filters
 from wardgate.gateway.roaming.errors import DetectorError
 from wardgate.gateway.roaming.layout import address_bytes
@@ -54,7 +54,7 @@ class UnderlayDetector:
         """DetectorError where this kernel cannot have it, or no interface took it."""
         self.refused: tuple[Refused, ...] = ()
         self._looker = Looker(NAME, dump, on_roam, Pace(bounds))
-        self._known: set[Endpoint] = set()
+        self._known: Counter[Endpoint] = Counter()
         self._asked = self._answered = 0
         self._stack = ExitStack()
         pins = RoamingPins(gate)
@@ -150,13 +150,21 @@ class UnderlayDetector:
 
     def _learn(self) -> None:
         """Tell the program where peers are now, and see whether that is what it asked about."""
-        known = {found for one in self._looker.endpoints.values() if (found := plain(one)) is not None}
-        for endpoint in self._known - known:
-            self._sources.delete(_source(endpoint))
-        for endpoint in known - self._known:
-            self._sources.update(_source(endpoint), bytes(4))
-        self._known = known
-        if 0 < self._asked - self._answered <= self._looker.changed:
+        looker = self._looker
+        for key, before in looker.changed.items():
+            if before is not None:
+                self._known[before] -= 1
+                if not self._known[before]:
+                    del self._known[before]
+                    self._sources.delete(_source(before))
+            now_at = looker.endpoints.get(key)
+            if now_at is not None:
+                self._known[now_at] += 1
+                if self._known[now_at] == 1:
+                    self._sources.update(_source(now_at), bytes(4))
+        changes = len(looker.changed)
+        looker.changed = {}
+        if 0 < self._asked - self._answered <= changes:
             self._looker.pace.answered()
         if self._looker.pace.is_idle:
             self._answered = self._asked
@@ -166,7 +174,8 @@ class UnderlayDetector:
         carriers = self._carriers
         return replace(
             self._looker.status(),
-            refused=self.refused, carriers=carriers.names, uncovered=dict(carriers.uncovered),
+            refused=self.refused, asked=self._count(),
+            carriers=carriers.names, uncovered=dict(carriers.uncovered),
         )  # fmt: skip
 
     def close(self) -> None:
