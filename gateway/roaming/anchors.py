@@ -72,8 +72,8 @@ class Anchors:
         """Sessions whose peers are elsewhere, which are watched no longer.
 
         `endpoints`, each as `plain` gives it, are of a dump; `changed` are the peers that were elsewhere at
-        the dump before, by which others were judged. `newest` is what `newest` was before the dump was made: a
-        session that was granted since is judged by the next one, and `unjudged` says that one is needed. A
+        the dump before, by which others were judged. `newest` is what `newest` was before the dump was made:
+        a session that was granted since is judged by the next one, and `unjudged` says that one is needed. A
         peer without an endpoint, or one that WireGuard does not have, sends nothing.
         """
         at = clock.now()
