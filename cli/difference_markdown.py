@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from wardgate.cli import wording
+from wardgate.compiler.analysis import wording
 
 if TYPE_CHECKING:
     from wardgate.compiler.analysis.statements import Difference, Membership, Statement

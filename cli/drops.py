@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wardgate.runtime.events import DropEvent
-
-_WITH_PORTS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROTO_SCTP: "sctp"}
-_ICMP = (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6)
 
 
 def text(event: DropEvent) -> str:
@@ -18,7 +14,7 @@ def text(event: DropEvent) -> str:
     A packet of which nothing but that it passed is to be said has the line of its rule alone.
     """
     who = f"{event.user} " if event.user else ""
-    ends = f"{event.source} -> {event.destination} {_service(event)}" if event.source else "a packet"
+    ends = f"{event.source} -> {event.destination} {event.service}" if event.source else "a packet"
     rule = event.rule
     line = f', {rule.file}:{rule.line}:{rule.column} "{rule.text}"' if rule else ""
     more = f" ({event.suppressed} more not shown)" if event.suppressed else ""
@@ -40,7 +36,7 @@ def document(event: DropEvent) -> dict[str, Any]:
         "destination": str(event.destination) if event.destination else None,
         "destination_port": event.destination_port,
         "protocol": event.protocol,
-        "service": _service(event),
+        "service": event.service,
         "length": event.length,
         "reason": event.reason.label,
         "verdict": event.verdict.label,
@@ -51,14 +47,3 @@ def document(event: DropEvent) -> dict[str, Any]:
         "suppressed": event.suppressed,
         "generation": event.generation,
     }
-
-
-def _service(event: DropEvent) -> str:
-    return service_word(event.protocol, event.destination_port)
-
-
-def service_word(protocol: int, port: int) -> str:
-    """A service as a policy has it: `22/tcp`, `icmp`, `proto/47`."""
-    if protocol in _WITH_PORTS:
-        return f"{port}/{_WITH_PORTS[protocol]}"
-    return "icmp" if protocol in _ICMP else f"proto/{protocol}"

@@ -18,13 +18,21 @@ _BPFFS = "/sys/fs/bpf"
 
 
 class CommandError(Exception):
-    """A failure that a command itself noticed; `status` is one of the constants above."""
+    """A failure that a command itself noticed; `status` is one of the constants above, `diagnostics` are for
+    the document."""
 
-    def __init__(self, message: str, remedy: str = "", status: int = SYSTEM_REFUSED) -> None:
+    def __init__(
+        self,
+        message: str,
+        remedy: str = "",
+        status: int = SYSTEM_REFUSED,
+        diagnostics: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
         self.status = status
+        self.diagnostics = diagnostics
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,8 @@ def _of_click(error: Exception) -> Failure | None:
 
 def _of_cli(error: Exception) -> Failure | None:
     if isinstance(error, CommandError):
-        return _plain(error.status, error.message, error.remedy)
+        failure = _plain(error.status, error.message, error.remedy)
+        return replace(failure, diagnostics=error.diagnostics)
     # A class of a module that was never imported is not the error's class.
     devices = sys.modules.get("wardgate.cli.devices")
     if devices and isinstance(error, devices.DevicesError):
@@ -219,4 +228,6 @@ def _of_verifier(error: Any, verbose: bool) -> Failure:
 
 def _extra_for(package: str | None) -> str:
     extra = "[compiler]" if package in ("llvmlite", "numpy", "ziglang") else ""
+    if package in ("fastapi", "httpx", "prometheus_client", "segno", "starlette", "uvicorn"):
+        extra = "[gateway]"
     return f"pip install 'wardgate{extra}'"

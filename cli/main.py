@@ -6,7 +6,6 @@ of the compiler, and `wardgate compile` in a pipeline nothing of netlink.
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Sequence
 import click
 from wardgate.cli.console import Console
 from wardgate.cli.failures import Failure, describe
+from wardgate.cli.lazily import LazyGroup
 
 _SIGNALLED = 128
 """Exit status of a process that a signal stopped, as shells count it: 128 + the signal's number."""
@@ -35,30 +35,18 @@ _COMMANDS = {
     "swap": ("change", "Switch the gate to another artefact, in one step."),
     "rollback": ("change", "Switch the gate back to the artefact before."),
     "detach": ("change", "Stop enforcing and remove the gate."),
+    "gateway": ("gateway", "Run and manage a gateway: users, devices, sessions."),
     "bench": ("bench", "Measure decisions on this machine (in a checkout)."),
 }
 """Each subcommand: its module in cli/commands, and its line of help."""
 
 
-class _Commands(click.Group):
-    """The subcommands, imported one by one."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"wardgate.cli.commands.{_COMMANDS[name][0]}")
-        command: click.Command = getattr(module, f"{name}_command")
-        return command
-
-    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.group(
+    cls=LazyGroup,
+    package="wardgate.cli.commands",
+    modules=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
 @click.version_option(package_name="wardgate", message="wardgate %(version)s")
 def commands() -> None:
     """Compile a VPN's access policy into eBPF, and enforce it on a gateway.

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from wardgate.cli import duration
 from wardgate.cli.console import Console
+from wardgate.runtime.layout import duration
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from wardgate.cli import columns
 from wardgate.cli.console import Console, dumps
-from wardgate.cli.drops import service_word
 from wardgate.cli.failures import USAGE, CommandError
 
 if TYPE_CHECKING:
@@ -116,6 +115,7 @@ def judge_frame(judge: Judge, frame: Frame, number: int, devices: Devices) -> Ju
     from wardgate.compiler.explain.probe import EngineError
     from wardgate.compiler.explain.reading import CutError, MalformedError, Transport, is_arp, read_packet
     from wardgate.compiler.vm.errors import ProgramError
+    from wardgate.runtime.events import service_word
     from wardgate.runtime.layout.codes import Direction, Reason
 
     addresses = addresses_in(frame.data, frame.link)

@@ -9,6 +9,7 @@ gate.swap(change.artefact.data) if change.artefact else gate.reassign(change.man
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -17,7 +18,7 @@ from wardgate.compiler.artefact.describe import describe_files, describe_rules, 
 from wardgate.compiler.backend import Backend, Clang
 from wardgate.compiler.collection import paused_collection
 from wardgate.compiler.compile import Artefact, compile_parsed
-from wardgate.compiler.language import Diagnostic, PolicyReader, Resolver
+from wardgate.compiler.language import Diagnostic, LoadedPolicy, PolicyReader, Resolver
 from wardgate.compiler.language.model import Policy, Rule
 from wardgate.compiler.lowering.classes import policy_classes
 from wardgate.compiler.lowering.lowered import Lowered
@@ -36,11 +37,12 @@ class Change:
 
 
 class Recompiler:
-    """Compiles the policy at `path` each time that `compile` is called. Arguments as for `compile_policy`."""
+    """Compiles the policy at `path`, or what `path` returns when it is called, each time that `compile` is
+    called. Other arguments as for `compile_policy`; what is read already needs no `resolver`."""
 
     def __init__(
         self,
-        path: Path | str,
+        path: Path | str | Callable[[], LoadedPolicy],
         *,
         backend: Backend = "llvmlite",
         clang: Clang | None = None,
@@ -48,7 +50,7 @@ class Recompiler:
         validate: bool = True,
         budget: int | None = None,
     ) -> None:
-        self._reader = PolicyReader(Path(path), resolver=resolver)
+        self._load = path if callable(path) else PolicyReader(Path(path), resolver=resolver).load
         self._backend = backend
         self._clang = clang
         self._validate = validate
@@ -59,7 +61,7 @@ class Recompiler:
         """The policy as its files are now; the first time an artefact. Errors as for `compile_policy`, after
         which the artefact of last time is still the one to compare with."""
         with paused_collection():
-            loaded = self._reader.load()
+            loaded = self._load()
             if self._last is not None:
                 last, lowered = self._last.manifest, self._last.lowered
                 manifest = reassigned(last, lowered, loaded.policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from wardgate.runtime.ringbuf import RingBuffer
 from wardgate.runtime.shared import SharedMaps
 from wardgate.runtime.subjects import Subjects
 
+_WITH_PORTS: Final = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROTO_SCTP: "sctp"}
+_ICMP: Final = (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6)
 _GLANCE: Final = 1.0
 """Seconds between looks at whether the gate is still there, which nothing wakes a reader for."""
 
@@ -55,6 +58,18 @@ class DropEvent:
     generation: int
     slot: int
     suppressed: int
+
+    @property
+    def service(self) -> str:
+        """What was asked for, as a policy has it; see `service_word`."""
+        return service_word(self.protocol, self.destination_port)
+
+
+def service_word(protocol: int, port: int) -> str:
+    """A service as a policy has it: `22/tcp`, `icmp`, `proto/47`."""
+    if protocol in _WITH_PORTS:
+        return f"{port}/{_WITH_PORTS[protocol]}"
+    return "icmp" if protocol in _ICMP else f"proto/{protocol}"
 
 
 class EventReader:

@@ -24,6 +24,7 @@ IN_CI = os.environ.get("WARDGATE_CI") == "1"
 BPF_FOLDER = Path("/sys/fs/bpf")
 PINNED = ("wardgate", "wardgate-roaming")
 NAMED_NAMESPACES = Path("/run/netns")
+WIREGUARD_SOCKETS = Path("/var/run/wireguard")
 SYSTEM_TOOLS = ("/usr/sbin", "/sbin")
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_BPF": 39}
 
@@ -93,7 +94,7 @@ def pytest_testnodedown(node: object) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run where a test left a pin, a namespace or an interface."""
+    """Fail the run where a test left a pin, a namespace, an interface or a daemon of wireguard-go."""
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["pid"] = os.getpid()
@@ -155,9 +156,10 @@ def _bpf_mounted() -> bool:
 
 
 def _traces() -> set[str]:
-    """Pins, named namespaces and interfaces that are there now."""
+    """Pins, named namespaces, interfaces and wireguard-go's sockets that are there now."""
     found = {f"interface /{path.name}" for path in Path("/sys/class/net").iterdir()}
-    for folder in (BPF_FOLDER, *(BPF_FOLDER / name for name in PINNED), NAMED_NAMESPACES):
+    pinned = [BPF_FOLDER / name for name in PINNED]
+    for folder in (BPF_FOLDER, *pinned, NAMED_NAMESPACES, WIREGUARD_SOCKETS):
         try:
             found.update(str(path) for path in folder.iterdir())
         except OSError:

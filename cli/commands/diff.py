@@ -47,7 +47,7 @@ def diff_command(
 
         console.text(written(found))
     else:
-        from wardgate.cli.difference_text import shown
+        from wardgate.compiler.analysis.difference_text import shown
 
         console.text("\n\n".join(shown(found, everything=everything)))
         console.text(f"Exit status {status}.")

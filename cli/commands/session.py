@@ -6,9 +6,10 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
 import click
-from wardgate.cli import columns, duration, options
+from wardgate.cli import columns, options
 from wardgate.cli.console import Console
 from wardgate.cli.gates import open_gate
+from wardgate.runtime.layout import duration
 
 if TYPE_CHECKING:
     from wardgate.runtime.sessions import Session

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from wardgate.cli import columns, duration, options
+from wardgate.cli import columns, options
 from wardgate.cli.console import Console
 from wardgate.cli.gates import open_gate
 from wardgate.cli.watching import until_stopped
+from wardgate.runtime.layout import duration
 
 if TYPE_CHECKING:
     from wardgate.runtime.activity import Activity, Rate, Rates

@@ -1,1 +1,4 @@
-"""The one place where the gateway compiles: see tests/unit/project/test_boundaries.py."""
+"""The one place where the gateway knows the compiler: policies, and the language that its settings are in.
+
+Everything else in the gateway sees only what is defined here.
+"""

@@ -43,9 +43,9 @@ def linked(entry: AuditEntry, number: int, previous: str) -> AuditEntry:
     return replace(placed, hash=hash_of(placed))
 
 
-def verify(entries: Iterable[AuditEntry]) -> Verified:
-    """Follow the chain from its first entry on."""
-    count, before = 0, NOTHING
+def verify(entries: Iterable[AuditEntry], begin: Verified | None = None) -> Verified:
+    """Follow the chain from its first entry on, or from behind those that `begin` was found of."""
+    count, before = (begin.entries, begin.hash) if begin else (0, NOTHING)
     for entry in entries:
         cause = ""
         if entry.number != count + 1:

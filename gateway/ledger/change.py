@@ -48,6 +48,11 @@ class Change:
         snapshot = await self._store.snapshot(prefix)
         return [kind.decode(entry.key, entry.value) for entry in snapshot.entries]
 
+    async def names(self, kind: Kind[T], *names: str) -> list[tuple[str, ...]]:
+        """What the keys of those records are made of; as `records`, without reading the records."""
+        prefix = kind.key(*names) + "/" if names else kind.prefix
+        return [kind.names(entry.key) for entry in (await self._store.snapshot(prefix)).entries]
+
     def put(self, kind: Kind[T], record: T, *names: str) -> None:
         """Write a record under these names."""
         key = kind.key(*names)

@@ -30,10 +30,12 @@ class Ledger:
 
     def __init__(self, store: Store, now: Callable[[], float] = time.time) -> None:
         self.store = store
+        self.settle: Callable[[int], Awaitable[None]] | None = None
+        """Waited for after each change, with its revision: until it is in force, say."""
         self._now = now
         self._turn = asyncio.Lock()
 
-    async def run(self, actor: str, work: Callable[[Change], Awaitable[T]]) -> T:
+    async def run(self, actor: str, work: Callable[[Change], Awaitable[T]], *, settled: bool = True) -> T:
         """Do the change that `work` decides on, and return what `work` returned.
 
         `actor` is who does it, for the audit log: `uid:0 (root)`, `user:alice`, `gateway`. Where another node
@@ -41,8 +43,15 @@ class Ledger:
         change. What it raises ends the change with nothing done. Changes of one process take turns, so
         `work` does not wait for anything but the store.
 
-        BusyError where others were faster time and again; StoreError.
+        BusyError where others were faster time and again; StoreError. What `settle` raises says that the
+        change is stored, but not in force; with `settled` False nobody waits for that.
         """
+        result, revision = await self._run(actor, work)
+        if settled and revision and self.settle is not None:
+            await self.settle(revision)
+        return result
+
+    async def _run(self, actor: str, work: Callable[[Change], Awaitable[T]]) -> tuple[T, int]:
         if _inside.get():
             raise RuntimeError("a change within a change would wait for itself")
         async with self._turn:
@@ -52,10 +61,10 @@ class Ledger:
                     change = Change(self.store, actor, int(self._now()))
                     result = await work(change)
                     try:
-                        await self._commit(change)
+                        revision = await self._commit(change)
                     except ConflictError:
                         continue
-                    return result
+                    return result, revision
             finally:
                 _inside.reset(inside)
         raise BusyError("change", "the store", "other nodes change the same all the time", "try again")
@@ -76,11 +85,13 @@ class Ledger:
         found: Snapshot = await self.store.snapshot(prefix)
         return [kind.decode(entry.key, entry.value) for entry in found.entries], found.revision
 
-    async def _commit(self, change: Change) -> None:
+    async def _commit(self, change: Change) -> int:
+        """The revision that it made; 0 where there was nothing to do."""
         told = await self._chain(change) if change.told else []
         operations = tuple(change.operations.values())
+        revision = 0
         if operations:
-            await self.store.commit(Transaction(operations, change.conditions))
+            revision = await self.store.commit(Transaction(operations, change.conditions))
         for entry in told:
             _log.info(
                 "%s %s",
@@ -88,6 +99,7 @@ class Ledger:
                 entry.target,
                 extra={"actor": entry.actor, "audit": entry.number, **_prefixed(entry)},
             )
+        return revision
 
     async def _chain(self, change: Change) -> list[AuditEntry]:
         head = await change.get(AUDIT_HEAD, _HEAD) or AuditHead(0, NOTHING)

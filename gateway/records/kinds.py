@@ -71,6 +71,8 @@ USERS: Final = Kind("users/", User)
 """By the user's name."""
 DEVICES: Final = Kind("devices/", Device)
 """By the device's id."""
+DEVICE_NAMES: Final = Kind("device-names/", Holder)
+"""By the user's name and the device's: which of the user's devices is called so."""
 ADDRESSES: Final = Kind("addresses/", Holder)
 """By the tunnel address in its usual form: that a device has it."""
 PUBLIC_KEYS: Final = Kind("keys/", Holder)

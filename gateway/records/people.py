@@ -41,7 +41,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Which device has a tunnel address, or a public key."""
+    """Which device has a tunnel address, a public key, or a name among its user's."""
 
     device: str
 
@@ -90,21 +90,22 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A second factor of a user. `sealed`: its secret, encrypted, in base64. `confirmed`: the user has shown
-    that it works. `used`: what must not be used again, for TOTP the number of the last time step that was
-    accepted."""
+    """A second factor of a user. `sealed`: its secret, encrypted (see challenges.sealing). `confirmed`: the
+    user has shown that it works; `failures`: how often in vain, before. `used`: what must not be used again,
+    for TOTP the number of the last time step that was accepted."""
 
     user: str
     method: str
     sealed: str
     confirmed: bool
+    failures: int
     used: int
     created: int
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A user's recovery codes that are not spent, as digests in hex."""
+    """A user's recovery codes that are not spent, as digests in hex (see challenges.recovery)."""
 
     user: str
     digests: tuple[str, ...]
@@ -112,10 +113,20 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
-class Lockout:
-    """Failed logins of a user since the last good one, and until when no more are tried."""
+class Failures:
+    """Failed logins from a device since the last good one there: how many, when the last one was, and until
+    when no more are tried (see challenges.lockout)."""
 
-    user: str
-    failures: int
+    device: str
+    count: int
     last: int
     until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lockout:
+    """Failed logins of a user by device, and until when none are tried from any device."""
+
+    user: str
+    until: int
+    devices: tuple[Failures, ...]

@@ -38,6 +38,8 @@ LEFT_OUT = {"6.12": ["demo"]}
 BY_BOTH = ("everything", "office")
 """Policies that both backends compile; the others take the default one."""
 RANDOM_POLICIES, QUERIES = 8, 60
+_SECONDS = 420.0
+"""After which a guest is ended: several times what one takes on a machine that does nothing else."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -96,7 +98,7 @@ def _observe(series: str, shared: Path) -> dict[str, Any]:
         compile_all(artefacts)
     folder.mkdir()
     command = [sys.executable, "-m", "kernelguest", str(artefacts), *LEFT_OUT.get(series, ())]
-    task = Task(command, {"PYTHONPATH": str(Path(__file__).parent)}, [artefacts])
+    task = Task(command, {"PYTHONPATH": str(Path(__file__).parent)}, [artefacts], timeout=_SECONDS)
     try:
         outcome = run(kernel, task, folder)
     except GuestError as error:

@@ -19,6 +19,7 @@ from kernelguest import (
     roaming,
     suspension,
     traffic,
+    wireguard,
 )
 
 PARTS = {
@@ -32,6 +33,7 @@ PARTS = {
     "engines": engines.observe,
     "roaming": roaming.observe,
     "demo": demonstration.observe,
+    "wireguard": wireguard.observe,
     "suspension": suspension.observe,
 }
 

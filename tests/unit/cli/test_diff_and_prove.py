@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 from encoded_policy import encode
-from wardgate.cli import wording
 from wardgate.cli.difference_markdown import code, written
-from wardgate.cli.difference_text import MOST_STATEMENTS, shown
 from wardgate.cli.main import main
-from wardgate.compiler.analysis import AnalysisError, compare, view_of_artefact, view_of_policy
+from wardgate.compiler.analysis import AnalysisError, compare, view_of_artefact, view_of_policy, wording
+from wardgate.compiler.analysis.difference_text import MOST_STATEMENTS, shown
 from wardgate.compiler.language import parse_policy_text
 
 OLD = """\

@@ -5,8 +5,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from wardgate.cli import columns, duration, outfile
+from wardgate.cli import columns, outfile
 from wardgate.cli.console import Console
+from wardgate.runtime.layout import duration
 
 
 @pytest.mark.parametrize(

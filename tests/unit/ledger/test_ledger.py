@@ -77,13 +77,13 @@ def test_what_was_read_and_changed_meanwhile_is_decided_anew(tmp_path: Path) -> 
 
         async def count(change: Change) -> int:
             lockout = await change.get(LOCKOUTS, "alice")
-            failures = lockout.failures if lockout else 0
+            failures = lockout.until if lockout else 0
             seen.append(failures)
             if len(seen) < 3:
                 # Another node, past this ledger.
-                other = LOCKOUTS.encode(Lockout("alice", 10 * len(seen), 0, 0))
+                other = LOCKOUTS.encode(Lockout("alice", 10 * len(seen), ()))
                 await ledger.store.commit(Transaction((Put(LOCKOUTS.key("alice"), other),)))
-            change.put(LOCKOUTS, Lockout("alice", failures + 1, 0, 0), "alice")
+            change.put(LOCKOUTS, Lockout("alice", failures + 1, ()), "alice")
             change.tell("failed login", "alice")
             return failures + 1
 
@@ -102,7 +102,7 @@ def test_a_change_that_is_always_overtaken_ends(tmp_path: Path) -> None:
             nonlocal count
             count += 1
             await change.get(LOCKOUTS, "alice")
-            other = LOCKOUTS.encode(Lockout("alice", count, 0, 0))
+            other = LOCKOUTS.encode(Lockout("alice", count, ()))
             await ledger.store.commit(Transaction((Put(LOCKOUTS.key("alice"), other),)))
             change.delete(LOCKOUTS, "alice")
 
@@ -120,15 +120,15 @@ def test_changes_of_one_process_take_turns(tmp_path: Path) -> None:
         async def count(change: Change) -> None:
             nonlocal calls
             calls += 1
-            lockout = await change.get(LOCKOUTS, "alice") or Lockout("alice", 0, 0, 0)
+            lockout = await change.get(LOCKOUTS, "alice") or Lockout("alice", 0, ())
             await asyncio.sleep(0)
-            change.put(LOCKOUTS, replace(lockout, failures=lockout.failures + 1), "alice")
+            change.put(LOCKOUTS, replace(lockout, until=lockout.until + 1), "alice")
             change.tell("failed login", "alice")
 
         await asyncio.gather(*(ledger.run("gateway", count) for _ in range(20)))
         found = await ledger.get(LOCKOUTS, "alice")
         assert found is not None
-        assert (found.failures, calls) == (20, 20)
+        assert (found.until, calls) == (20, 20)
         assert verify(await ledger.records(AUDIT)).entries == 20
 
     with_ledger(tmp_path, work)

@@ -45,7 +45,9 @@ RULES = {
         anywhere=frozenset(
             {
                 "cryptography",
+                "dns",
                 "fastapi",
+                "h11",
                 "jinja2",
                 "prometheus_client",
                 "pydantic",

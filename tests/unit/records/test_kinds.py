@@ -12,17 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wardgate.gateway import records
 from wardgate.gateway.errors import CorruptError
-from wardgate.gateway.records import CREDENTIALS, DEVICES, USERS, Kind
+from wardgate.gateway.records import CREDENTIALS, DEVICES, USERS, Failures, Kind
 
 KINDS = [value for value in vars(records).values() if isinstance(value, Kind)]
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=10)
+NUMBERS = st.integers(0, (1 << 64) - 1)
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
     str: TEXTS,
-    int: st.integers(0, (1 << 64) - 1),
+    int: NUMBERS,
     bool: st.booleans(),
     tuple[str, ...]: st.lists(TEXTS, max_size=3).map(tuple),
     str | None: st.none() | TEXTS,
     int | None: st.none() | st.integers(0, 100),
+    tuple[Failures, ...]: st.lists(st.builds(Failures, TEXTS, NUMBERS, NUMBERS, NUMBERS), max_size=3).map(
+        tuple
+    ),
     Mapping[str, str]: st.dictionaries(TEXTS, TEXTS, max_size=3),
 }
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from wardgate.cli import wording
+from wardgate.compiler.analysis import wording
 
 if TYPE_CHECKING:
     from wardgate.compiler.analysis.statements import Difference, Statement

@@ -1,0 +1,158 @@
+"""`wardgate gateway audit`: who did what, and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from wardgate.cli import gateway_words, options, outfile
+from wardgate.cli.console import Console, dumps
+from wardgate.cli.control import Client, gateway
+from wardgate.cli.failures import POLICY_SAYS_NO, USAGE, CommandError
+
+if TYPE_CHECKING:
+    from wardgate.gateway.ledger import Verified
+    from wardgate.gateway.records import AuditEntry
+
+_PAGE = 1_000
+
+
+@click.group("audit")
+def audit_command() -> None:
+    """List, verify and export the audit log.
+
+    Each entry has the hash of the one before it: whoever keeps the last one's hash elsewhere can tell
+    whether anything up to it was altered or left out.
+    """
+
+
+@audit_command.command("list")
+@click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many, from the end.")
+@click.option("--after", type=click.IntRange(0), metavar="NUMBER", help="All that follow this entry instead.")
+@gateway
+@options.common
+@options.pass_console
+def list_command(console: Console, gateway: Client, last: int, after: int | None) -> None:
+    """Show entries, the latest last."""
+    head = gateway.get("audit", "head")["number"]
+    begin = max(0, head - last) if after is None else after
+    entries = list(_entries(gateway, begin))
+    if console.json:
+        console.document(entries)
+    elif not entries:
+        console.text("there are no entries")
+    else:
+        rows = [
+            (
+                entry["number"],
+                gateway_words.moment(entry["at"]),
+                entry["actor"],
+                " ".join(
+                    (entry["action"], entry["target"], *(f"{k}={v}" for k, v in entry["details"].items()))
+                ),
+            )
+            for entry in entries
+        ]
+        console.text(gateway_words.table(rows, ("entry", "at (UTC)", "who", "what")))
+
+
+@audit_command.command("verify")
+@click.option(
+    "--file", "path", metavar="FILE", type=options.FILE, help="Verify an export; no gateway is asked."
+)
+@gateway
+@options.common
+@options.pass_console
+def verify_command(console: Console, gateway: Client, path: Path | None) -> int:
+    """Follow the chain of hashes. Exit status 1 if it is broken."""
+    if path is None:
+        return _verdict(console, gateway.get("audit", "verify"))
+    from dataclasses import asdict
+
+    from wardgate.gateway.ledger import verify
+
+    return _verdict(console, asdict(verify(_read(path))))
+
+
+@audit_command.command("export")
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it there instead of to stdout.",
+)  # fmt: skip
+@gateway
+@options.common
+@options.pass_console
+def export_command(console: Console, gateway: Client, output: Path | None) -> int:
+    """Print all entries as JSON, one a line, and say the last one's hash.
+
+    The chain is verified on the way. Exit status 1 if it is broken.
+    """
+    from wardgate.gateway.ledger import verify
+
+    console.stream = True
+    found: Verified = verify(())
+    written: list[str] = []
+    for page in _pages(gateway, 0):
+        for entry in page:
+            if output is None:
+                console.line(entry)
+            else:
+                written.append(dumps(entry))
+        if found.broken is None:
+            found = verify(map(_record, page), found)
+    if output is not None:
+        outfile.write(output, "".join(f"{line}\n" for line in written).encode())
+    if found.broken is not None:
+        console.note(f"wardgate: the chain is broken at entry {found.broken}: {found.cause}")
+        return POLICY_SAYS_NO
+    console.note(f"{found.entries:,} entries, the last one's hash is {found.hash}")
+    return 0
+
+
+def _verdict(console: Console, found: Mapping[str, Any]) -> int:
+    broken = found["broken"] is not None
+    status = POLICY_SAYS_NO if broken else 0
+    if console.json:
+        console.document({"ok": not broken, "status": status, **found})
+    elif broken:
+        console.text(f"BROKEN at entry {found['broken']}: {found['cause']}")
+    else:
+        console.text(f"{found['entries']:,} entries, unbroken; the last one's hash is {found['hash']}")
+    return status
+
+
+def _pages(gateway: Client, after: int) -> Iterator[list[dict[str, Any]]]:
+    while True:
+        page: list[dict[str, Any]] = gateway.get("audit", after=after, limit=_PAGE)
+        if not page:
+            return
+        yield page
+        after = page[-1]["number"]
+
+
+def _entries(gateway: Client, after: int) -> Iterator[dict[str, Any]]:
+    for page in _pages(gateway, after):
+        yield from page
+
+
+def _read(path: Path) -> Iterator[AuditEntry]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield _record(json.loads(line))
+            except ValueError as error:
+                raise CommandError(
+                    f"{path}:{number}: no entry of an audit log: {error}",
+                    "give what audit export wrote",
+                    USAGE,
+                ) from None
+
+
+def _record(entry: Any) -> AuditEntry:
+    from wardgate.gateway.records import AuditEntry
+    from wardgate.runtime.layout import typed_json
+
+    return typed_json.read(AuditEntry, entry)

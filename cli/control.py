@@ -1,0 +1,152 @@
+"""The control API of a running gateway, as commands call it: HTTP over its unix socket."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import click
+from wardgate.cli.failures import POLICY_SAYS_NO, SYSTEM_REFUSED, USAGE, CommandError
+from wardgate.gateway.control.place import SOCKET
+
+if TYPE_CHECKING:
+    import httpx
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 600.0
+"""A large policy is compared for minutes."""
+_STATUS = {"invalid": USAGE, "policy": POLICY_SAYS_NO}
+"""Exit status by the kind of a failure."""
+_NOT_RUNNING = "start it (wardgate gateway start), or name its socket with --socket"
+_DENIED = "run as root, or join the group that gateway.yaml names and log in again"
+
+
+def gateway(function: F) -> F:
+    """`--socket PATH`; the command gets a Client as `gateway`."""
+    return click.option(
+        "--socket", "gateway", metavar="PATH", envvar="WARDGATE_GATEWAY_SOCKET", default=SOCKET,
+        show_default=True, show_envvar=True, callback=lambda _context, _parameter, path: Client(path),
+        help="The gateway's control socket.",
+    )(function)  # fmt: skip
+
+
+class Client:
+    """Asks the gateway at the socket `path`. What fails is a CommandError that says what to do."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def get(self, *path: str, **query: str | int | None) -> Any:
+        """The document at a path, which is given part by part."""
+        return self._ask("GET", path, query=query)
+
+    def post(self, *path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """What an operation answers."""
+        return self._ask("POST", path, body=body)
+
+    def delete(self, *path: str) -> Any:
+        """What removing something answers."""
+        return self._ask("DELETE", path)
+
+    def text(self, *path: str) -> str:
+        """The text at a path."""
+        with self._http() as http:
+            answer = http.get(_url(path))
+            _raise_for(answer)
+            return answer.text
+
+    def lines(self, *path: str) -> Iterator[dict[str, Any]]:
+        """The documents of a stream, until the gateway ends it."""
+        import httpx
+
+        # It may be silent for days.
+        timeout = httpx.Timeout(_CONNECT_SECONDS, read=None)
+        with self._http() as http, http.stream("GET", _url(path), timeout=timeout) as answer:
+            if answer.is_error:
+                answer.read()
+                _raise_for(answer)
+            for line in answer.iter_lines():
+                yield json.loads(line)
+
+    def device(self, text: str) -> dict[str, Any]:
+        """The device that `text` names: its id, USER/NAME, tunnel address or public key."""
+        found: list[dict[str, Any]] = self.get("devices", find=text)
+        return found[0]
+
+    def _ask(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        *,
+        query: Mapping[str, str | int | None] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        wanted = {name: value for name, value in (query or {}).items() if value is not None}
+        with self._http() as http:
+            answer = http.request(method, _url(path), params=wanted, json=body)
+            _raise_for(answer)
+            return answer.json()
+
+    @contextmanager
+    def _http(self) -> Iterator[httpx.Client]:
+        import httpx
+
+        # Nothing of the environment: a proxy there is not for this.
+        transport = httpx.HTTPTransport(uds=self._path, trust_env=False)
+        timeout = httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
+        try:
+            with httpx.Client(
+                transport=transport, timeout=timeout, base_url="http://gateway", trust_env=False
+            ) as http:
+                yield http
+        except httpx.TimeoutException:
+            raise CommandError(
+                f"the gateway at {self._path} does not answer", "see its log, and wardgate gateway status"
+            ) from None
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+        except ValueError as error:
+            raise CommandError(
+                f"{self._path} answers, but not as a gateway: {error}", "name the gateway's with --socket"
+            ) from None
+
+    def _unreachable(self, error: Exception) -> CommandError:
+        cause: BaseException | None = error
+        while cause is not None and not (isinstance(cause, OSError) and cause.errno):
+            cause = cause.__cause__ or cause.__context__
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number in (errno.ENOENT, errno.ECONNREFUSED):
+            return CommandError(f"no gateway runs here: nobody listens on {self._path}", _NOT_RUNNING)
+        if number in (errno.EACCES, errno.EPERM):
+            return CommandError(f"you may not connect to {self._path}", _DENIED)
+        return CommandError(
+            f"the gateway at {self._path} ended the connection: {error}", "see its log, and try again"
+        )
+
+
+def _url(path: tuple[str, ...]) -> str:
+    for part in path:
+        if part in ("", ".", ".."):
+            raise CommandError(f"{part!r} names nothing", "give a name", USAGE)
+    return "/v1/" + "/".join(quote(part, safe="") for part in path)
+
+
+def _raise_for(answer: httpx.Response) -> None:
+    if not answer.is_error:
+        return
+    failure = answer.json()
+    if not isinstance(failure, dict) or "cause" not in failure:
+        raise ValueError(f"HTTP status {answer.status_code}")
+    what = f"{failure['operation']} {failure['target']}".rstrip()
+    raise CommandError(
+        f"{what}: {failure['cause']}",
+        failure["remedy"],
+        _STATUS.get(failure["kind"], SYSTEM_REFUSED),
+        failure["diagnostics"],
+    )

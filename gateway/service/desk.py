@@ -1,0 +1,97 @@
+"""What the portal and the enrolment page can do, by the gateway's parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from wardgate.gateway.enforcement import World
+from wardgate.gateway.errors import NotFoundError
+from wardgate.gateway.events import Bus, Event
+from wardgate.gateway.identity import ClientConfiguration, Configurations
+from wardgate.gateway.portal.desk import (
+    Challenges,
+    Enrolment,
+    NeedsLoginEvent,
+    PortalEvent,
+    Proof,
+    SessionEvent,
+    SessionView,
+)
+from wardgate.gateway.records import Device, Session
+from wardgate.gateway.sessions import Sessions
+from wardgate.runtime import clock
+
+
+class ServiceDesk:
+    """See portal.desk.Desk, which this is."""
+
+    def __init__(
+        self,
+        challenges: Challenges,
+        enrolment: Enrolment,
+        sessions: Sessions,
+        configurations: Configurations,
+        world: World,
+        bus: Bus,
+    ) -> None:
+        self.challenges = challenges
+        self.enrolment = enrolment
+        self._sessions = sessions
+        self._configurations = configurations
+        self._world = world
+        self._bus = bus
+
+    async def device_at(self, address: str) -> Device | None:
+        """See Desk."""
+        return self._world.at_address(address)
+
+    async def login(self, device: Device, proof: Proof) -> Session:
+        """See Desk."""
+        return await self._sessions.login(device, proof)
+
+    async def logout(self, device: Device) -> None:
+        """See Desk."""
+        await self._sessions.end(f"user:{device.user}", device.id, "logged out")
+
+    async def session(self, device_id: str) -> SessionView:
+        """See Desk."""
+        device = self._world.devices.get(device_id)
+        found = await self._sessions.state(device) if device else None
+        if device is None or found is None:
+            raise NotFoundError("look up session", device_id, "there is no such device", "enrol it again")
+        record = self._world.sessions.get(device_id)
+        age = (clock.now() - record.login) // clock.NS_PER_SECOND if record else 0
+        return SessionView(
+            state=found.state.value,
+            remaining_s=int(found.remaining),
+            idle_s=None if found.idle_limit is None else int(found.idle_limit),
+            login_age_s=max(age, 0),
+            method=record.method if record else "",
+        )
+
+    async def events(self, device_id: str) -> AsyncIterator[PortalEvent]:
+        """See Desk."""
+        with self._bus.listening(device_id) as events:
+            async for event in events:
+                if isinstance(event, Event) and (told := _told(event)) is not None:
+                    yield told
+
+    async def configuration(self, device: Device) -> ClientConfiguration:
+        """See Desk."""
+        return self._configurations.of(device)
+
+
+def _told(event: Event) -> PortalEvent | None:
+    """An event as the portal tells it; None where it does not."""
+    details = event.details
+    if event.kind == "login":
+        return SessionEvent("began")
+    if event.kind == "renewal":
+        return SessionEvent("renewed")
+    if event.kind in ("logout", "session-ended"):
+        return SessionEvent("ended", details.get("reason", ""))
+    if event.kind == "roam":
+        return SessionEvent("ended", "the device moved to another network")
+    if event.kind == "needs-login":
+        return NeedsLoginEvent(details["destination"], details["service"], details["rule"], details["reason"])
+    return None

@@ -1,0 +1,413 @@
+"""A gateway, running.
+
+The order of a start is what keeps it closed: the tunnel's interface is there, but down; the gate is attached
+and knows no device; devices and locks; peers; and then the interface comes up. Where there was a gateway
+before, all of it goes on meanwhile, and is compared with the store.
+
+When the process ends, killed or asked to, all of that stays as it is and goes on enforcing: only
+`removal.take_down` takes it away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final, TypeVar
+
+from wardgate.gateway.challenges import Challenges, ChallengeSettings, Sealer, Totp
+from wardgate.gateway.challenges.recovery import METHOD as RECOVERY
+from wardgate.gateway.compiling.policies import Composed, Portal
+from wardgate.gateway.compiling.stored import read_bundle
+from wardgate.gateway.control.peers import Access
+from wardgate.gateway.control.server import ControlServer
+from wardgate.gateway.enforcement import Enforcer, PolicyKeeper, Problems, Source, Tunnel, Worker, World
+from wardgate.gateway.events import Bus, Event
+from wardgate.gateway.identity import ClientSettings, Configurations, Devices, Enrolment, Pools, Tokens, Users
+from wardgate.gateway.ledger import Ledger
+from wardgate.gateway.metrics import Counters
+from wardgate.gateway.metrics.endpoint import MetricsServer
+from wardgate.gateway.names import NameBook
+from wardgate.gateway.network.forwarding import Forwarding
+from wardgate.gateway.network.links import bring_down, find_link
+from wardgate.gateway.network.masquerading import Masquerade, apply_masquerade, remove_masquerade
+from wardgate.gateway.network.tunnel import TunnelNetwork
+from wardgate.gateway.policies import Policies, StoredPolicies
+from wardgate.gateway.roaming import Detector
+from wardgate.gateway.service import preparing
+from wardgate.gateway.service.control import ServiceControl
+from wardgate.gateway.service.counting import CountedChallenges, CountedEnrolment
+from wardgate.gateway.service.desk import ServiceDesk
+from wardgate.gateway.service.drops import DropReader
+from wardgate.gateway.service.naming import keep_names
+from wardgate.gateway.service.roams import detector_for, follow_roams
+from wardgate.gateway.service.web import Web
+from wardgate.gateway.sessions import Sessions
+from wardgate.gateway.sessions.endpoints import Endpoints
+from wardgate.gateway.settings import Settings
+from wardgate.gateway.store import SqliteStore
+from wardgate.gateway.wireguard import Endpoint, WireGuardDevice, open_device
+from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.events import DropEvent
+from wardgate.runtime.gate import Gate
+from wardgate.runtime.layout.codes import Direction, Reason
+
+T = TypeVar("T")
+
+_log = logging.getLogger("wardgate.gateway.service")
+ACTOR: Final = "gateway"
+_LOGIN_HELPS: Final = (Reason.NEEDS_LOGIN, Reason.SESSION_EXPIRED, Reason.IDLE)
+_SWEEP_S: Final = 1.0
+_TOKENS_S: Final = 600.0
+_MOST_FAILURES: Final = 100
+"""Failed logins in a row after which a device waits for an administrator."""
+
+
+class Gateway:
+    """Made, started and stopped once. What is public is there after `start`."""
+
+    challenges: CountedChallenges
+    configurations: Configurations
+    desk: ServiceDesk
+    detector: Detector
+    devices: Devices
+    enforcer: Enforcer
+    enrolment: CountedEnrolment
+    keeper: PolicyKeeper
+    ledger: Ledger
+    policies: Policies
+    sealer: Sealer
+    sessions: Sessions
+    store: SqliteStore
+    stored_policies: StoredPolicies
+    tokens: Tokens
+    tunnel: Tunnel
+    users: Users
+    wireguard: WireGuardDevice
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.bus = Bus()
+        self.problems = Problems()
+        self.world = World()
+        self._kernel = Worker("kernel")
+        self._compiler = Worker("compiler")
+        self._looker = Worker("wireguard")
+        self._asker = Worker("names")
+        self._stack = AsyncExitStack()
+        self.counters = Counters((Totp.name, RECOVERY))
+        self._tasks: list[asyncio.Task[None]] = []
+        self._over = asyncio.Event()
+        self._fault: BaseException | None = None
+
+    async def start(self) -> None:
+        """Return when the gateway serves. WardgateError, PolicyError and what else says why it cannot; what
+        was made until then stays closed, and the next start goes on from there."""
+        starting = asyncio.ensure_future(self._start())
+        over = asyncio.ensure_future(self._over.wait())
+        try:
+            # Asked to end meanwhile, it does not begin to serve.
+            await asyncio.wait({starting, over}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+            await asyncio.gather(starting, return_exceptions=self._over.is_set())
+        except BaseException:
+            await self.stop()
+            raise
+        finally:
+            over.cancel()
+
+    async def _start(self) -> None:
+        settings = self.settings
+        for check in await asyncio.to_thread(preparing.check, settings):
+            _log.info("%s: %s", check.name, check.message)
+        key = await asyncio.to_thread(preparing.read_private_key, settings.private_key)
+        self.sealer = await asyncio.to_thread(Sealer.open, settings.sealing_key)
+        self.store = await self._stack.enter_async_context(await SqliteStore.open(settings.database))
+        self.ledger = Ledger(self.store)
+        self._make_policies()
+        await self._first_policy()
+        self.world.replace(await self.store.snapshot(""))
+
+        self.wireguard = await self._kernel(open_device, settings.interface)
+        own = str(key.public_key())
+        self._make_people(own)
+        await self._kernel(self._prepare_network)
+        await self.keeper.first(self._make_gate)
+        await self._kernel(self.wireguard.configure, key, settings.port)
+        if self.keeper.gate is None:
+            raise AssertionError("a gate is made by `first`")
+        self.tunnel = Tunnel(self.keeper.gate, self.wireguard, self.sealer.unseal)
+        self.detector = await self._compiler(detector_for, settings, self.wireguard)
+        self._stack.callback(self.detector.close)
+        self.sessions = Sessions(
+            self.ledger,
+            self.world,
+            self.tunnel,
+            self._kernel,
+            settings.sessions,
+            self.bus,
+            Endpoints(self.endpoints),
+            self.detector,
+        )
+        self.enforcer = Enforcer(
+            self.store,
+            self.world,
+            self.tunnel,
+            self._kernel,
+            self.problems,
+            forget=self.sessions.forget,
+            changed=lambda members, applied, revision: self.keeper.changed(
+                revision, inputs=members, applied=applied
+            ),
+            reconciled=self.sessions.reconcile,
+        )
+        self.desk = ServiceDesk(
+            self.challenges, self.enrolment, self.sessions, self.configurations, self.world, self.bus
+        )
+        await self.enforcer.start()
+        await self._kernel(self._open_network)
+        self.ledger.settle = self._settled
+        self._run("enforcement", self.enforcer.run())
+        self._run("policy", self.keeper.run())
+        self._run("roaming", follow_roams(self.detector, self.sessions, self.problems))
+        self._run("names", keep_names(self.names, self.keeper, self._asker))
+        self._run("sessions", self._every(_SWEEP_S, "sessions", self.sessions.sweep))
+        self._run("tokens", self._every(_TOKENS_S, "tokens", self._sweep_tokens))
+        drops = DropReader(self.tunnel.gate, self._dropped, self.problems)
+        self._stack.push_async_callback(drops.close)
+        await self._stack.enter_async_context(Web(self.desk, settings))
+        await self._open_control()
+        _log.info("the gateway is open", extra={"interface": settings.interface})
+
+    async def endpoints(self) -> Mapping[str, Endpoint | None]:
+        """Where each peer is, by its public key in base64."""
+        return await self._looker(self.tunnel.endpoints)
+
+    async def in_kernel(self, work: Callable[[], T]) -> T:
+        """What `work` returns, done in the thread of all changes to the kernel."""
+        return await self._kernel(work)
+
+    def end(self) -> None:
+        """Have `wait` return."""
+        self._over.set()
+
+    async def wait(self) -> None:
+        """Return when `end` is called; raise where a part that must go on has ended."""
+        await self._over.wait()
+        if self._fault is not None:
+            raise self._fault
+
+    async def stop(self) -> None:
+        """End the process's part: servers, watching, the store. The kernel goes on enforcing."""
+        self._over.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
+        for worker in (self._kernel, self._compiler, self._looker, self._asker):
+            worker.close()
+
+    def _make_policies(self) -> None:
+        settings = self.settings
+        self.names = NameBook(
+            settings.state / "names.json", shortest=settings.names.shortest, grace=settings.names.grace
+        )
+        self.stored_policies = StoredPolicies(self.ledger)
+        portal = Portal(tuple(address.ip for address in settings.addresses), settings.portal.port)
+        self.keeper = PolicyKeeper(
+            portal, self.names, self.world.members, self._load_policy, self._compiler, self.problems
+        )
+        self.policies = Policies(self.stored_policies, self.keeper, self._compiler)
+
+    def _make_people(self, own_key: str) -> None:
+        settings = self.settings
+        self.users = Users(self.ledger, lambda: self.keeper.composed.groups)
+        own = [str(address.ip) for address in settings.addresses]
+        pools = Pools.of([], own)
+        self.devices = Devices(self.ledger, self.users, pools, own_keys={own_key}, seal=self.sealer.seal)
+        self.keeper.enforced = self._enforced
+        self.tokens = Tokens(self.ledger, self.users, self.devices)
+        enrolment = Enrolment(self.ledger, self.users, self.devices, self.tokens)
+        self.enrolment = CountedEnrolment(enrolment, self.counters)
+        login = settings.login
+        challenge = ChallengeSettings(
+            login.issuer,
+            failures=login.attempts,
+            user_failures=4 * login.attempts,
+            most_failures=max(_MOST_FAILURES, login.attempts),
+            first_delay_s=login.delay,
+            longest_delay_s=max(login.delay, login.longest_delay),
+        )
+        totp = Totp(login.issuer, challenge.drift_steps)
+        self.challenges = CountedChallenges(
+            Challenges(self.ledger, self.sealer, [totp], challenge), self.counters
+        )
+        client = settings.client
+        self.configurations = Configurations(
+            ClientSettings(
+                settings.endpoint,
+                portal=tuple(own),
+                login_url=_login_url(settings),
+                dns=tuple(map(str, client.dns)),
+                mtu=client.mtu,
+                keepalive=client.keepalive,
+                allowed_ips=None if client.allowed_ips is None else tuple(map(str, client.allowed_ips)),
+            ),
+            own_key,
+            lambda user: map(str, self.keeper.composed.reachable(user)),
+            self.sealer.unseal,
+        )
+
+    def _enforced(self, composed: Composed) -> None:
+        """A policy came into force."""
+        own = [str(address.ip) for address in self.settings.addresses]
+        pools = Pools.of(map(str, composed.policy.tunnel), own)
+        if pools != self.devices.pools:
+            self.devices.pools = pools
+        self.bus.publish(Event("policy", details={"number": str(self.keeper.number)}))
+
+    async def _first_policy(self) -> None:
+        """Store the policy of the settings, where there is none yet."""
+        if (await self.stored_policies.applied()).number:
+            return
+        bundle = await self._compiler(read_bundle, self.settings.policy, resolver=self.names)
+        await self.policies.first(ACTOR, bundle)
+
+    async def _load_policy(self) -> Source:
+        applied = await self.stored_policies.applied()
+        policy, bundle = await self.stored_policies.get(applied.number)
+        return Source(policy.number, bundle)
+
+    def _prepare_network(self) -> None:
+        """Addresses; and the interface down, unless a gate guards it."""
+        settings = self.settings
+        link = find_link(settings.interface)
+        if link is not None and link.up and not _guarded(settings.interface):
+            _log.warning("%s was up without a gate: it is down now", settings.interface)
+            bring_down(settings.interface)
+        self._network = TunnelNetwork(
+            settings.interface,
+            settings.addresses,
+            tuple(address.network for address in settings.addresses),
+            settings.mtu,
+        )
+        self._network.prepare()
+
+    def _make_gate(self, artefact: bytes) -> Gate:
+        interface = self.settings.interface
+        return Gate.create_or_adopt(artefact, device=interface, device_slots=self.settings.device_slots)
+
+    def _open_network(self) -> None:
+        settings = self.settings
+        networks = tuple(address.network for address in settings.addresses)
+        if settings.network.masquerade:
+            apply_masquerade(Masquerade(settings.interface, networks, settings.network.exclude))
+        else:
+            remove_masquerade(settings.interface)
+        if settings.network.forwarding == "enable":
+            Forwarding(forwarding_file(settings)).enable(sorted({one.version for one in networks}))
+        self._network.activate()
+
+    async def _open_control(self) -> None:
+        control, settings = ServiceControl(self), self.settings
+        server = ControlServer(control, settings.control.socket, Access.of_group(settings.control.group))
+        await server.start()
+        self._stack.push_async_callback(server.stop)
+        if settings.metrics is not None:
+            address, port = settings.metrics
+            metrics = MetricsServer(control.scraped, str(address), port)
+            await metrics.start()
+            self._stack.push_async_callback(metrics.stop)
+
+    async def _settled(self, revision: int) -> None:
+        await self.enforcer.settled(revision)
+        await self.keeper.settled(revision)
+
+    async def _sweep_tokens(self) -> None:
+        await self.tokens.sweep(ACTOR)
+
+    def _dropped(self, event: DropEvent) -> None:
+        """A packet was dropped: whoever it was of may want to know that a login helps."""
+        if event.reason not in _LOGIN_HELPS or event.source is None or event.destination is None:
+            return
+        from_device = event.direction is Direction.FROM_DEVICE
+        device = self.world.at_address(str(event.source if from_device else event.destination))
+        if device is None:
+            return
+        if event.reason is not Reason.NEEDS_LOGIN:
+            self._run_once("look", self.sessions.look(device))
+        details = {
+            "destination": str(event.destination if from_device else event.source),
+            "service": event.service,
+            "rule": event.rule.text if event.rule else "",
+            "reason": event.reason.label,
+            "user": device.user,
+            "name": device.name,
+        }
+        self.bus.publish(Event("needs-login", device.id, details))
+
+    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run a part that never ends; if it does, the gateway does."""
+
+        async def guarded() -> None:
+            try:
+                await work
+                self._fault = RuntimeError(f"{name} ended")
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                _log.critical("%s failed", name, exc_info=error)
+                self._fault = error
+            self._over.set()
+
+        self._tasks.append(asyncio.create_task(guarded(), name=name))
+
+    def _run_once(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run something short, whose failure is a problem and no more."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except (WardgateError, OSError) as error:
+                self.problems.raised(name, error)
+            else:
+                self.problems.mended(name)
+
+        task = asyncio.create_task(guarded(), name=name)
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+    async def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except (WardgateError, OSError) as error:
+                self.problems.raised(name, error)
+            else:
+                self.problems.mended(name)
+
+
+def forwarding_file(settings: Settings) -> Any:
+    """Where the system's settings that were changed are remembered."""
+    return settings.control.socket.parent / f"{settings.interface}.forwarding.json"
+
+
+def _guarded(interface: str) -> bool:
+    if interface not in Gate.list():
+        return False
+    try:
+        return Gate.open(interface).status().enforcing
+    except WardgateError:
+        return False
+
+
+def _login_url(settings: Settings) -> str:
+    """Where people log in: by the portal's first name, or its first address."""
+    portal = settings.portal
+    address = settings.addresses[0].ip
+    host = portal.names[0] if portal.names else f"[{address}]" if address.version == 6 else str(address)
+    scheme, usual = ("https", 443) if portal.tls else ("http", 80)
+    return f"{scheme}://{host}" + ("" if portal.port == usual else f":{portal.port}") + "/"

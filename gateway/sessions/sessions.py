@@ -1,0 +1,277 @@
+"""Sessions begin with a login, and end by themselves, by their user, by an administrator, or by roaming.
+
+The order is what makes this safe. A session is in the store before the kernel has it, and gone from the
+kernel when the change that took it from the store is in force. After a crash those sessions go on that both
+have (see `reconcile`), so a crash can end a session, and never begin one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from wardgate.gateway.enforcement.threads import Worker
+from wardgate.gateway.enforcement.tunnel import Tunnel
+from wardgate.gateway.enforcement.world import World
+from wardgate.gateway.errors import NotFoundError, RefusedError
+from wardgate.gateway.events import Bus, Event
+from wardgate.gateway.ledger import Change, Ledger
+from wardgate.gateway.records import DEVICES, SESSIONS, USERS, Device, Session
+from wardgate.gateway.roaming import Detector, Roamed, Watched
+from wardgate.gateway.sessions.boot import boot_id
+from wardgate.gateway.sessions.endpoints import Endpoints
+from wardgate.gateway.settings import Sessions as Limits
+from wardgate.gateway.wireguard import Endpoint, PublicKey
+from wardgate.runtime import clock
+from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.sessions import Session as KernelSession
+from wardgate.runtime.sessions import SessionState
+
+_log = logging.getLogger("wardgate.gateway.sessions")
+_GONE: Final = {
+    SessionState.NONE: "ended in the kernel",
+    SessionState.EXPIRED: "expired",
+    SessionState.IDLE: "idle for too long",
+    SessionState.LOCKED: "locked",
+}
+
+
+class Proof(Protocol):
+    """What a login is for; see challenges.Proof."""
+
+    @property
+    def user(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+
+
+class Sessions:
+    """The sessions of a gateway. `detector` watches for roaming."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        world: World,
+        tunnel: Tunnel,
+        worker: Worker,
+        limits: Limits,
+        bus: Bus,
+        endpoints: Endpoints,
+        detector: Detector,
+    ) -> None:
+        self.roams = 0
+        """Sessions that roaming ended since the start."""
+        self._detector = detector
+        self._ledger = ledger
+        self._world = world
+        self._tunnel = tunnel
+        self._worker = worker
+        self._limits = limits
+        self._bus = bus
+        self._endpoints = endpoints
+        self._boot = boot_id()
+        # A login and the end of a session do not overlap: what comes later would be undone by the earlier.
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def login(self, device: Device, proof: Proof) -> Session:
+        """Begin the device's session, or renew it without a cut. RefusedError where it is locked, gone, or
+        not of the user who has logged in."""
+        async with self._turns[device.id]:
+            endpoint = await self._endpoints.of(device.public_key)
+            renewed = device.id in self._world.sessions
+            now = clock.now()
+
+            async def work(change: Change) -> Session:
+                found = await change.get(DEVICES, device.id)
+                user = await change.get(USERS, device.user)
+                before = await change.get(SESSIONS, device.id)
+                _check(found, device, proof)
+                if user is None or user.locked or device.locked or (found is not None and found.locked):
+                    raise RefusedError("log in", device.user, "it is locked", "ask an administrator")
+                session = Session(
+                    device=device.id,
+                    user=device.user,
+                    method=proof.method,
+                    began=before.began if before and before.boot == self._boot else change.at,
+                    last_login=change.at,
+                    login=now,
+                    deadline=now + clock.nanoseconds(self._limits.lifetime),
+                    idle_limit=clock.nanoseconds(self._limits.idle) if self._limits.idle else 0,
+                    boot=self._boot,
+                    endpoint=str(endpoint) if endpoint else "",
+                )
+                change.put(SESSIONS, session, device.id)
+                change.tell(
+                    "logged in", device.id, user=device.user, method=proof.method, endpoint=session.endpoint
+                )
+                return session
+
+            # In force is what the kernel is told below, in this task.
+            session = await self._ledger.run(f"user:{device.user}", work, settled=False)
+            try:
+                await self._grant(device, endpoint)
+            except WardgateError as error:
+                await self._drop(device.id, "gateway", "the kernel refused it")
+                raise RefusedError("log in", device.user, error.cause, "try again") from error
+            if (moved := await self._moved(device, endpoint)) is not None:
+                await self._end_in_kernel(device)
+                await self._drop(device.id, "gateway", f"moved to {moved} while logging in")
+                raise RefusedError(
+                    "log in", device.user, "the device moved to another network", "log in again"
+                )
+            self._bus.publish(_event("renewal" if renewed else "login", device, method=proof.method))
+            return session
+
+    async def end(self, actor: str, device_id: str, reason: str = "ended") -> None:
+        """End a device's session, at once. NotFoundError where it has none."""
+        device = self._world.devices.get(device_id)
+        async with self._turns[device_id]:
+            if device is not None:
+                await self._end_in_kernel(device)
+            if not await self._drop(device_id, actor, reason):
+                raise NotFoundError(
+                    "end session", device_id, "the device has none", "`sessions list` shows them"
+                )
+        if device is not None:
+            kind = "logout" if actor == f"user:{device.user}" else "session-ended"
+            self._bus.publish(_event(kind, device, reason=reason))
+
+    async def roamed(self, change: Roamed) -> None:
+        """End the session of a peer that sends from elsewhere, unless it was granted for that place."""
+        device = self._world.with_key(str(PublicKey(change.public_key)))
+        if device is None:
+            return
+        where = "nowhere" if change.new is None else str(Endpoint(*change.new))
+        async with self._turns[device.id]:
+            session = self._world.sessions.get(device.id) or await self._ledger.get(SESSIONS, device.id)
+            if session is None or (session.endpoint and session.endpoint == where):
+                return
+            await self._end_in_kernel(device)
+            await self._drop(device.id, "gateway", f"moved from {session.endpoint or 'nowhere'} to {where}")
+        details = {"old": session.endpoint, "new": where, "detected_by": change.detected_by}
+        self.roams += 1
+        self._bus.publish(_event("roam", device, **details))
+
+    async def state(self, device: Device) -> KernelSession | None:
+        """A device's session as the kernel has it; None where the kernel does not know the device."""
+        return await self._worker(self._tunnel.session, device)
+
+    async def states(self) -> Sequence[tuple[Device, KernelSession | None]]:
+        """Of all devices."""
+        found = await self._worker(self._tunnel.sessions)
+        return [(device, found.get(device.addresses[0])) for device in self._world.devices.values()]
+
+    async def sweep(self) -> None:
+        """End in the store what has ended in the kernel."""
+        if not self._world.sessions:
+            return
+        found = await self._worker(self._tunnel.sessions)
+        for session in list(self._world.sessions.values()):
+            device = self._world.devices.get(session.device)
+            state = found[device.addresses[0]].state if device and device.addresses[0] in found else None
+            if state is not SessionState.AUTHORISED and not self._turns[session.device].locked():
+                await self._sweep_one(session.device, device)
+
+    async def look(self, device: Device) -> None:
+        """The same of one device, of which a packet was dropped."""
+        if device.id in self._world.sessions and not self._turns[device.id].locked():
+            await self._sweep_one(device.id, device)
+
+    async def _sweep_one(self, device_id: str, device: Device | None) -> None:
+        async with self._turns[device_id]:
+            # Asked again, since there may have been a login meanwhile.
+            found = None if device is None else await self.state(device)
+            if found is not None and found.state is SessionState.AUTHORISED:
+                return
+            reason = "the device is gone" if found is None else _GONE[found.state]
+            if device is not None:
+                await self._end_in_kernel(device)
+            dropped = await self._drop(device_id, "gateway", reason)
+        if dropped and device is not None:
+            self._bus.publish(_event("session-ended", device, reason=reason))
+
+    async def reconcile(self) -> None:
+        """After a start: let those sessions go on that store and kernel both have, of peers that have not
+        moved since, and end all others in both."""
+        found = await self._worker(self._tunnel.sessions)
+        endpoints = await self._worker(self._tunnel.endpoints)
+        sessions = dict(self._world.sessions)
+        watched: dict[bytes, Watched] = {}
+        for device in list(self._world.devices.values()):
+            kernel, session = found.get(device.addresses[0]), sessions.pop(device.id, None)
+            authorised = kernel is not None and kernel.state is SessionState.AUTHORISED
+            reason = _why_over(session, self._boot, endpoints.get(device.public_key), authorised=authorised)
+            if session is not None and not reason:
+                endpoint = Endpoint.parse(session.endpoint) if session.endpoint else None
+                key = PublicKey.parse(device.public_key).data
+                watched[key] = await self._watched(device, endpoint)
+                continue
+            async with self._turns[device.id]:
+                if authorised:
+                    await self._worker(self._tunnel.revoke, device)
+                if session is not None:
+                    await self._drop(device.id, "gateway", reason)
+        for left in sessions:
+            await self._drop(left, "gateway", "the device is gone")
+        self._detector.reset(watched)
+
+    def forget(self, device: Device) -> None:
+        """Called when the kernel has no session of this device any more."""
+        self._detector.forget(PublicKey.parse(device.public_key).data)
+
+    async def _grant(self, device: Device, endpoint: Endpoint | None) -> None:
+        self._detector.watch(PublicKey.parse(device.public_key).data, await self._watched(device, endpoint))
+        await self._worker(self._tunnel.grant, device, self._limits.lifetime, self._limits.idle)
+
+    async def _watched(self, device: Device, endpoint: Endpoint | None) -> Watched:
+        slot = await self._worker(self._tunnel.slot, device)
+        return Watched(slot, None if endpoint is None else (endpoint.address, endpoint.port))
+
+    async def _moved(self, device: Device, endpoint: Endpoint | None) -> Endpoint | None:
+        """Where the device went since `endpoint` was asked for, if anywhere."""
+        now = await self._endpoints.of(device.public_key)
+        return now if now is not None and now != endpoint else None
+
+    async def _end_in_kernel(self, device: Device) -> None:
+        await self._worker(self._tunnel.revoke, device)
+        self.forget(device)
+
+    async def _drop(self, device_id: str, actor: str, reason: str) -> bool:
+        """Take a session out of the store; whether there was one."""
+
+        async def work(change: Change) -> bool:
+            session = await change.get(SESSIONS, device_id)
+            if session is None:
+                return False
+            change.delete(SESSIONS, device_id)
+            change.tell("ended session", device_id, user=session.user, reason=reason)
+            return True
+
+        return await self._ledger.run(actor, work, settled=False)
+
+
+def _check(found: Device | None, device: Device, proof: Proof) -> None:
+    if found is None or found.public_key != device.public_key:
+        raise RefusedError("log in", device.user, "the device is gone", "enrol it again")
+    if proof.user != device.user:
+        raise RefusedError("log in", device.user, "the device is another user's", "log in as its user")
+
+
+def _why_over(session: Session | None, boot: str, endpoint: Endpoint | None, *, authorised: bool) -> str:
+    """Why a session does not go on after a start; empty where it does."""
+    if session is None:
+        return "not in the store"
+    if session.boot != boot:
+        return "the machine was restarted"
+    if not authorised:
+        return "over in the kernel"
+    if session.endpoint and endpoint is not None and str(endpoint) != session.endpoint:
+        return f"moved from {session.endpoint} to {endpoint}"
+    return ""
+
+
+def _event(kind: str, device: Device, **details: str) -> Event:
+    return Event(kind, device.id, {"user": device.user, "name": device.name, **details})

@@ -1,0 +1,168 @@
+"""The files of a new gateway: settings to read and change, a policy to begin with, keys, and the database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from pathlib import Path
+from typing import Final
+
+from wardgate.gateway.challenges import Sealer
+from wardgate.gateway.errors import ExistsError, GatewayError
+from wardgate.gateway.settings.model import Settings
+from wardgate.gateway.settings.read import read_settings
+from wardgate.gateway.store import SqliteStore
+from wardgate.gateway.wireguard import PrivateKey
+
+DEFAULT_ADDRESSES: Final = (ip_interface("10.9.0.1/16"), ip_interface("fd09::1/64"))
+"""Private and unique local ranges (RFC 1918, RFC 4193): change them where they are in use already."""
+
+DEFAULT_PORT: Final = 51_820
+
+_SETTINGS: Final = """\
+# A Wardgate gateway. docs/gateway.md of the project explains every setting; what is commented out is the
+# default.
+
+interface: {interface}           # the WireGuard device that the gateway owns
+port: {port}              # UDP; open it in the firewall of the machine
+endpoint: "{endpoint}"    # where clients reach that port: name or address
+addresses: [{addresses}]  # the gateway's own, with the length of the tunnel's prefix
+policy: policy.yaml       # the first one; afterwards: wardgate gateway policy apply FILE
+state: {state}            # database and keys; back it up, and keep it secret
+
+# mtu: 1420
+# device_slots: 65536     # room for devices, fixed when the gate is made
+
+# control:
+#   socket: /run/wardgate/control.sock
+#   group: wardgate       # whose members may run `wardgate gateway ...` besides root
+
+# Where people log in, inside the tunnel only. With tls, browsers' cookies are better protected; without, it
+# is the tunnel that encrypts.
+# portal:
+#   port: 80
+#   names: [portal.example.org]
+#   tls: {{certificate: portal.pem, key: portal.key}}
+
+# The public page where people enrol a device with a token; without this section there is none.
+# enrolment:
+#   listen: ["0.0.0.0:8443", "[::]:8443"]
+#   tls: {{certificate: enrolment.pem, key: enrolment.key}}
+#   trusted_proxies: []   # whose X-Forwarded-For counts
+
+# sessions:
+#   lifetime: 12h
+#   idle: 1h              # default: as long as they like
+
+# login:
+#   issuer: Wardgate      # what authenticator apps show
+#   attempts: 5           # failures until a delay, which doubles with each further one
+#   delay: 30s
+#   longest_delay: 1h
+
+# What follows when a device sends from another address: challenge (log in again), handshake (only where it
+# also needed a new handshake), ignore.
+# roaming:
+#   on_roam: challenge
+#   detector: auto        # the best that works here; or fentry, underlay, polling
+#   interval: 5s          # of polling
+
+# network:
+#   masquerade: false     # true where the networks behind have no route back to the tunnel
+#   exclude: []           # towards these, devices keep their own addresses
+#   forwarding: check     # enable: switch the system's on, and off again when the gateway is removed
+
+# client:
+#   dns: []
+#   allowed_ips: []       # default: what the user's policy allows
+#   keepalive: 25
+#   mtu: 1420
+
+# names:
+#   shortest: 30s         # DNS names in rules are asked again no sooner
+#   grace: 5m             # how long an address that a name no longer has is kept
+
+# metrics: 127.0.0.1:9586
+# log: {{form: text, level: info}}
+"""
+
+_POLICY: Final = """\
+# Who may reach what; see docs/policy.md of the project.
+version: 1
+tunnel: [{tunnel}]
+groups:
+  group:admins: []
+policies:
+  "*":
+    allow: []             # "10.0.0.53 53/any"
+  group:admins:
+    mfa: []               # "10.0.0.0/8 22/tcp"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Initial:
+    """What to write. `endpoint`: HOST:PORT for clients."""
+
+    folder: Path
+    state: Path
+    endpoint: str
+    interface: str = "wg0"
+    port: int = DEFAULT_PORT
+    addresses: Sequence[IPv4Interface | IPv6Interface] = DEFAULT_ADDRESSES
+
+
+async def initialise(wanted: Initial) -> Settings:
+    """Write what is not there yet, each file for its owner only; the settings. Nothing is replaced:
+    ExistsError where there are settings already. GatewayError, PolicyError where what was asked for makes no
+    settings."""
+    path = wanted.folder / "gateway.yaml"
+    if path.exists():
+        raise ExistsError("write settings", str(path), "it is there already", "change it, or remove it first")
+    networks = [address.network for address in wanted.addresses]
+    text = _SETTINGS.format(
+        interface=wanted.interface,
+        port=wanted.port,
+        endpoint=wanted.endpoint,
+        addresses=", ".join(f'"{address}"' for address in wanted.addresses),
+        state=wanted.state.absolute(),
+    )
+    try:
+        wanted.folder.mkdir(parents=True, exist_ok=True)
+        wanted.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        wanted.state.chmod(0o700)
+    except OSError as error:
+        raise _failed(error, wanted.folder) from error
+    _write(path, text)
+    try:
+        settings = read_settings(path)
+    except BaseException:
+        path.unlink()
+        raise
+    if not settings.policy.exists():
+        _write(settings.policy, _POLICY.format(tunnel=", ".join(f'"{network}"' for network in networks)))
+    if not settings.private_key.exists():
+        _write(settings.private_key, PrivateKey.generate().reveal() + "\n")
+    if not settings.sealing_key.exists():
+        Sealer.create(settings.sealing_key)
+    async with await SqliteStore.open(settings.database):
+        pass
+    return settings
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - of the descriptor just made
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _failed(error, path) from error
+
+
+def _failed(error: OSError, path: Path) -> GatewayError:
+    cause = error.strerror or str(error)
+    return GatewayError("write", str(error.filename or path), cause, "run as root, or choose another folder")

@@ -1,0 +1,192 @@
+"""From a token to a closed door: a device enrols, connects, logs in, and loses what the login gave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gateway_site import DENIED, LAB, LAB6, OPEN, Machine, Site, eventually, site, wait_for_next_code
+
+pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    settings = "sessions: {lifetime: 1h}\nlogin: {attempts: 3, delay: 30s}\n"
+    with site(tmp_path_factory.mktemp("site"), settings=settings) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def alice(running: Site) -> Machine:
+    """A device that is enrolled and connected, whose user has not logged in."""
+    machine = running.client("laptop")
+    answer = machine.enrol(running.token("alice", "--group", "group:admins"))
+    assert answer.status_code == 200, answer.text
+    machine.connect()
+    return machine
+
+
+def is_closed(machine: Machine) -> bool:
+    """Whether nothing of what needs a login is open, by IPv4 and IPv6, TCP and UDP."""
+    return not any(machine.reaches(address, udp=udp, wait_s=0.3) for address in (LAB, LAB6) for udp in (0, 1))
+
+
+def is_open(machine: Machine) -> bool:
+    """Whether all of it is."""
+    return all(machine.reaches(address, udp=udp) for address in (LAB, LAB6) for udp in (0, 1))
+
+
+def test_without_a_login_only_what_needs_none_is_open(alice: Machine) -> None:
+    eventually(lambda: alice.reaches(OPEN))
+    assert is_closed(alice)
+    assert not alice.reaches(DENIED)
+
+
+def test_the_portal_is_inside_of_the_tunnel_only(running: Site, alice: Machine) -> None:
+    outsider = running.client("outsider")
+    with pytest.raises(OSError, match="refused"):
+        outsider.browser.connect(running.outside, 80)
+    alice.browser.get("/")
+    assert alice.browser.status == 200
+    assert "alice" in alice.browser.text
+
+
+def test_a_login_opens_what_it_should_and_nothing_else(running: Site, alice: Machine) -> None:
+    alice.log_in()
+    assert is_open(alice)
+    assert not alice.reaches(DENIED)
+    (listed,) = running.sessions()
+    assert listed["device"]["user"] == "alice"
+
+
+def test_a_code_is_good_once(alice: Machine) -> None:
+    assert alice.app is not None
+    code = alice.app.code(time.time())
+    alice.browser.get("/login")
+    alice.browser.submit("/login", code=code)
+    alice.browser.get("/login")
+    alice.browser.submit("/login", code=code)
+    assert alice.browser.status >= 400
+    assert is_open(alice)
+
+
+def test_a_logout_cuts_connections_that_the_login_had_opened(alice: Machine) -> None:
+    with alice.connection(LAB) as connection:
+        connection.sendall(b"before")
+        assert connection.recv(16) == b"before"
+        alice.browser.get("/")
+        alice.browser.submit("/logout")
+        assert is_closed(alice)
+        connection.settimeout(0.5)
+        connection.sendall(b"after")
+        with pytest.raises(TimeoutError):
+            connection.recv(16)
+    assert alice.reaches(OPEN)
+
+
+def test_a_renewal_cuts_nothing(alice: Machine) -> None:
+    wait_for_next_code()
+    alice.log_in()
+    with alice.connection(LAB) as connection:
+        connection.settimeout(20)
+        wait_for_next_code()
+        alice.log_in()
+        connection.sendall(b"still")
+        assert connection.recv(16) == b"still"
+
+
+def test_a_lock_takes_effect_on_the_next_packet(running: Site, alice: Machine) -> None:
+    assert is_open(alice)
+    running.wardgate("gateway", "users", "lock", "alice")
+    assert is_closed(alice)
+    alice.browser.get("/")
+    assert "locked" in alice.browser.text.lower()
+    running.wardgate("gateway", "users", "unlock", "alice")
+    assert is_closed(alice)
+    wait_for_next_code()
+    alice.log_in()
+    assert is_open(alice)
+
+
+def test_leaving_a_group_takes_effect_at_once(running: Site, alice: Machine) -> None:
+    running.wardgate("gateway", "users", "leave", "alice", "group:admins")
+    assert is_closed(alice)
+    running.wardgate("gateway", "users", "join", "alice", "group:admins")
+    assert is_open(alice)
+
+
+def test_wrong_codes_lock_the_login_and_not_what_is_open(running: Site, alice: Machine) -> None:
+    alice.browser.get("/")
+    alice.browser.submit("/logout")
+    for _ in range(3):
+        alice.browser.get("/login")
+        alice.browser.submit("/login", code="000000")
+    wait_for_next_code()
+    assert alice.app is not None
+    alice.browser.get("/login")
+    if "/login" in alice.browser.text:
+        with pytest.raises(AssertionError):
+            alice.log_in()
+    assert is_closed(alice)
+    assert alice.reaches(OPEN)
+    running.wardgate("gateway", "users", "unlock-login", "alice")
+    wait_for_next_code()
+    alice.log_in()
+    assert is_open(alice)
+
+
+def test_a_recovery_code_is_as_good_as_a_login_and_good_once(alice: Machine) -> None:
+    code = alice.recovery[0]
+    for good in (True, False):
+        alice.browser.get("/")
+        alice.browser.submit("/logout")
+        alice.browser.get("/login?method=recovery")
+        alice.browser.submit("/login", code=code)
+        assert is_open(alice) if good else is_closed(alice)
+        if not good:
+            break
+    wait_for_next_code()
+    alice.log_in()
+
+
+def test_a_removed_device_is_nobody(running: Site, alice: Machine) -> None:
+    assert is_open(alice)
+    running.wardgate("gateway", "devices", "remove", "alice/laptop", "--yes")
+    assert is_closed(alice)
+    assert not alice.reaches(OPEN)
+
+
+def test_the_audit_log_tells_it_all_and_no_secret(running: Site, alice: Machine) -> None:
+    assert running.wardgate("gateway", "audit", "verify")["broken"] is None
+    told = str(running.wardgate("gateway", "audit", "list"))
+    for action in ("enrolled", "logged in", "ended session", "locked", "removed device"):
+        assert action in told
+    assert alice.app is not None
+    log = running.log.read_text() + told
+    for secret in (alice.keys.private_text, *alice.recovery):
+        assert secret not in log
+
+
+def test_sessions_expire_and_fall_idle_in_the_kernel(tmp_path: Path) -> None:
+    with site(tmp_path, settings="sessions: {lifetime: 12s, idle: 4s}\n") as made:
+        machine = made.client("phone")
+        machine.enrol(made.token("bob", "--group", "group:admins"))
+        machine.connect()
+        machine.log_in()
+        begun = time.monotonic()
+        while time.monotonic() < begun + 8:
+            assert machine.reaches(LAB)
+            time.sleep(0.5)
+        eventually(lambda: not machine.reaches(LAB, wait_s=0.3))
+        assert time.monotonic() >= begun + 11
+        wait_for_next_code()
+        machine.log_in()
+        assert machine.reaches(LAB)
+        time.sleep(6)
+        assert not machine.reaches(LAB)
+        eventually(lambda: not made.sessions())
+        reasons = {one["details"].get("reason") for one in made.wardgate("gateway", "audit", "list")}
+        assert {"expired", "idle for too long"} <= reasons

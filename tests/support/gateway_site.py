@@ -1,0 +1,464 @@
+"""A site with a gateway: namespaces for it, the internet, a network behind it, and clients' machines.
+
+The gateway is the real command in a process of its own; clients have wireguard-go, and a browser that is a
+few lines of HTTP. All of it goes with the test: namespaces have no names, and what is pinned is named for the
+process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+from totp import App
+from wardgate.cli.demo.links import Links
+from wardgate.cli.demo.namespace import NetNamespace
+from wardgate.cli.demo.traffic import allow_ping
+from wardgate.cli.demo.wireguard import RemotePeer, UserspaceDevice
+from wardgate.cli.demo.x25519 import KeyPair, generate
+
+PATIENCE_S = 60.0
+"""How long to wait for what must come."""
+OUTSIDE = "192.0.2.1"
+"""The gateway's address on the internet (RFC 5737)."""
+TUNNEL4, TUNNEL6 = "10.9.0.1", "fd09::1"
+PORT, ENROLMENT_PORT, SERVICE_PORT = 51_820, 8080, 7000
+OPEN, LAB, DENIED, NAMED = "10.0.0.5", "10.1.2.3", "10.2.0.9", "10.3.0.7"
+LAB6 = "fd00:1::3"
+POLICY = f"""\
+version: 1
+tunnel: [10.9.0.0/16, "fd09::/64"]
+groups:
+  group:admins: []
+policies:
+  "*":
+    allow: ["{OPEN}"]
+  group:admins:
+    mfa: ["10.1.0.0/16", "fd00:1::/48"]
+    deny: ["{DENIED}"]
+"""
+
+
+class Site:
+    """See the module. `settings` are more lines for gateway.yaml, `policy` the first policy."""
+
+    def __init__(self, folder: Path, *, settings: str = "", policy: str = POLICY) -> None:
+        self.interface = f"wg{os.getpid()}"
+        self.outside = OUTSIDE
+        self.folder = folder
+        self.file = folder / "gateway.yaml"
+        self.socket = folder / "control.sock"
+        self.log = folder / "gateway.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._made = ExitStack()
+        self._clients = 0
+        try:
+            self.gateway, self.internet, self.lan = map(self._namespace, ("gateway", "internet", "lan"))
+            self._lay_cables()
+            self.answerers = Answerers(self.lan)
+            self._made.callback(self.answerers.close)
+            self._write(settings, policy)
+        except BaseException:
+            self.close()
+            raise
+
+    def _namespace(self, label: str) -> NetNamespace:
+        namespace = self._made.enter_context(NetNamespace(label))
+        allow_ping(namespace)
+        namespace.sysctl("ipv6/conf/default/accept_dad", "0")
+        with Links(namespace) as links:
+            links.up("lo")
+        return namespace
+
+    def _lay_cables(self) -> None:
+        with Links(self.internet) as internet, Links(self.gateway) as gateway, Links(self.lan) as lan:
+            internet.add("br0", "bridge")
+            internet.up("br0")
+            internet.add_veth("g", self.gateway, "out0")
+            internet.enslave("g", "br0")
+            internet.up("g")
+            gateway.address("out0", f"{OUTSIDE}/24")
+            gateway.up("out0")
+            gateway.add_veth("lan0", self.lan, "lan0")
+            for here, there in (("198.51.100.1/24", "198.51.100.2/24"), ("2001:db8::1/64", "2001:db8::2/64")):
+                gateway.address("lan0", here)
+                lan.address("lan0", there)
+            gateway.up("lan0")
+            lan.up("lan0")
+            for address in (OPEN, LAB, DENIED, NAMED):
+                lan.address("lo", f"{address}/32")
+                gateway.route(f"{address}/32", "lan0", via="198.51.100.2")
+            lan.address("lo", f"{LAB6}/128")
+            gateway.route(f"{LAB6}/128", "lan0", via="2001:db8::2")
+            lan.route("10.9.0.0/16", "lan0", via="198.51.100.1")
+            lan.route("fd09::/64", "lan0", via="2001:db8::1")
+
+    def _write(self, settings: str, policy: str) -> None:
+        endpoint = f"{OUTSIDE}:{PORT}"
+        self.wardgate(
+            "gateway", "init", "--folder", self.folder, "--state", self.folder / "state",
+            "--endpoint", endpoint, "--interface", self.interface,
+        )  # fmt: skip
+        (self.folder / "policy.yaml").write_text(policy)
+        with self.file.open("a") as file:
+            file.write(f"control: {{socket: {self.socket}}}\n")
+            file.write("network: {forwarding: enable}\n")
+            file.write(f"enrolment: {{listen: ['{OUTSIDE}:{ENROLMENT_PORT}']}}\n")
+            file.write(settings)
+
+    def wardgate(self, *words: object, status: int = 0) -> Any:
+        """Run a command in the gateway's namespace; its JSON. Another exit status is a failure."""
+        command = [sys.executable, "-m", "wardgate.cli.main", *map(str, words), "--json"]
+        with self.gateway.enter():
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=PATIENCE_S,
+                env=self._environment(),
+            )
+        assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def _environment(self) -> Mapping[str, str]:
+        return {
+            **os.environ,
+            "WARDGATE_GATEWAY_SOCKET": str(self.socket),
+            "WARDGATE_GATEWAY_SETTINGS": str(self.file),
+        }
+
+    def start(self) -> None:
+        """Start the gateway, and wait until it serves."""
+        command = [sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
+        with self.gateway.enter(), self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, env=self._environment(), start_new_session=True
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert b"started" in line, self.log.read_text()
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End the gateway's process by a signal, and wait for that."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(PATIENCE_S)
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+            self.process = None
+
+    def client(self, name: str) -> Machine:
+        """A machine on the internet, without a tunnel yet."""
+        self._clients += 1
+        namespace = self._namespace(name)
+        machine = Machine(self, name, namespace, self._clients)
+        self._made.callback(machine.close)
+        return machine
+
+    def token(self, user: str, *options: object) -> str:
+        """A new token for `user`, made by the command."""
+        found: str = self.wardgate("gateway", "tokens", "issue", user, *options)["text"]
+        return found
+
+    def sessions(self) -> list[Any]:
+        """The sessions that the store has, as the command lists them: those that are authorised."""
+        listed = self.wardgate("gateway", "sessions", "list")
+        return [one for one in listed if one["state"] == "authorised"]
+
+    def close(self) -> None:
+        """Take the gateway down, and all that was made."""
+        with contextlib.ExitStack() as closing:
+            closing.callback(self._made.close)
+            closing.callback(self.kill)
+            if self.file.exists():
+                closing.callback(self.wardgate, "gateway", "stop")
+
+    def __enter__(self) -> Site:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Answerers:
+    """Echoes: TCP and UDP, on all addresses of a namespace, at SERVICE_PORT."""
+
+    def __init__(self, namespace: NetNamespace) -> None:
+        self._sockets: list[socket.socket] = []
+        with namespace.enter():
+            for family, kind in ((socket.AF_INET6, socket.SOCK_STREAM), (socket.AF_INET6, socket.SOCK_DGRAM)):
+                sock = socket.socket(family, kind)
+                self._sockets.append(sock)
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                if kind == socket.SOCK_DGRAM:
+                    # Answers come from the address that was asked.
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+                sock.bind(("::", SERVICE_PORT))
+        tcp, udp = self._sockets
+        tcp.listen(64)
+        for work in (lambda: self._accept(tcp), lambda: self._echo(udp)):
+            threading.Thread(target=work, daemon=True).start()
+
+    def _accept(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = sock.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while data := connection.recv(4096):
+                connection.sendall(data)
+
+    def _echo(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                data, ancillary, _, sender = sock.recvmsg(2048, 256)
+                sock.sendmsg([data], ancillary, 0, sender)
+
+    def close(self) -> None:
+        """Answer no more."""
+        for sock in self._sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+
+class Machine:
+    """A client's machine. `at` is its address on the internet; `keys` those of its tunnel."""
+
+    def __init__(self, site: Site, name: str, namespace: NetNamespace, number: int) -> None:
+        self.site = site
+        self.name = name
+        self.namespace = namespace
+        self.keys: KeyPair = generate()
+        self.addresses: tuple[str, ...] = ()
+        self.configuration = ""
+        self.app: App | None = None
+        self.recovery: Sequence[str] = ()
+        self._device: UserspaceDevice | None = None
+        self._tunnel = f"{site.interface}c{number}"
+        self._moves = 0
+        self._number = number
+        self.at = f"192.0.2.{10 + number}"
+        with Links(site.internet) as internet, Links(namespace) as links:
+            internet.add_veth(f"c{number}", namespace, "eth0")
+            internet.enslave(f"c{number}", "br0")
+            internet.up(f"c{number}")
+            links.address("eth0", f"{self.at}/24")
+            links.up("eth0")
+        self.browser = Browser(self)
+
+    def enrol(self, token: str, name: str | None = None, keys: KeyPair | None = None) -> httpx.Response:
+        """Ask the enrolment API for a configuration, and take it if there is one."""
+        keys = keys or self.keys
+        document = {"token": token, "name": name or self.name, "public_key": keys.public_text}
+        with self.namespace.enter(), httpx.Client(timeout=PATIENCE_S) as http:
+            answer = http.post(f"http://{OUTSIDE}:{ENROLMENT_PORT}/enrol/api", json=document)
+        if answer.status_code == 200:
+            self.configuration = answer.json()["configuration"]
+            self.addresses = tuple(answer.json()["addresses"])
+        return answer
+
+    def connect(self) -> None:
+        """Bring the tunnel up, as the configuration says."""
+        said = dict(re.findall(r"^(\w+) = (.*)$", self.configuration, re.MULTILINE))
+        if self._device is None:
+            self._device = UserspaceDevice(self.namespace, self._tunnel)
+        host, _, port = said["Endpoint"].rpartition(":")
+        public = said["PublicKey"]
+        allowed = tuple(said["AllowedIPs"].split(", "))
+        lines = [
+            "set=1", f"private_key={self.keys.private.hex()}", "replace_peers=true",
+            f"public_key={_hex(public)}", f"endpoint={host}:{port}",
+            *([f"preshared_key={_hex(said['PresharedKey'])}"] if "PresharedKey" in said else []),
+            *(f"allowed_ip={prefix}" for prefix in allowed),
+        ]  # fmt: skip
+        _uapi(self._tunnel, lines)
+        with Links(self.namespace) as links:
+            for address in self.addresses:
+                with contextlib.suppress(Exception):
+                    links.address(self._tunnel, f"{address}/{128 if ':' in address else 32}")
+            links.up(self._tunnel, 1420)
+            for prefix in allowed:
+                with contextlib.suppress(Exception):
+                    links.route(prefix, self._tunnel)
+
+    def move(self) -> str:
+        """Give the machine another address on the internet; which."""
+        from pyroute2 import IPRoute
+
+        self._moves += 1
+        there = f"192.0.2.{100 + 10 * self._number % 100 + self._moves % 10}"
+        with self.namespace.enter(), IPRoute() as netlink:
+            (index,) = netlink.link_lookup(ifname="eth0")
+            netlink.addr("add", index=index, address=there, prefixlen=24)
+            netlink.addr("del", index=index, address=self.at, prefixlen=24)
+        self.at = there
+        return there
+
+    def reaches(self, address: str, *, udp: bool = False, wait_s: float = 1.0) -> bool:
+        """Whether the service at `address` answers."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with self.namespace.enter():
+            sock = socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+        with sock:
+            sock.settimeout(wait_s)
+            try:
+                sock.connect((address, SERVICE_PORT))
+                sock.sendall(b"hello")
+                return sock.recv(16) == b"hello"
+            except OSError:
+                return False
+
+    def connection(self, address: str) -> socket.socket:
+        """A TCP connection to the service at `address`; OSError."""
+        with self.namespace.enter():
+            return socket.create_connection((address, SERVICE_PORT), timeout=PATIENCE_S)
+
+    def log_in(self) -> None:
+        """Log in by the portal: the first time the second factor is set up."""
+        self.browser.get("/")
+        if self.app is None:
+            self.browser.get("/setup")
+            self.browser.submit("/setup/begin", method="totp")
+            secret = re.search(r'<code class="secret">\s*([A-Z2-7 ]+?)\s*</code>', self.browser.text)
+            assert secret, self.browser.text
+            self.app = App(f"otpauth://totp/x?secret={secret[1].replace(' ', '')}&issuer=x")
+            self.browser.submit("/setup/confirm", code=self.app.code(time.time()))
+            self.recovery = re.findall(r"<li><code>([^<]+)</code>", self.browser.text)
+            wait_for_next_code()
+        self.browser.get("/login")
+        self.browser.submit("/login", code=self.app.code(time.time()))
+        assert "Log out" in self.browser.text, self.browser.text
+
+    def close(self) -> None:
+        """End the tunnel."""
+        self.browser.close()
+        if self._device is not None:
+            self._device.close()
+            self._device = None
+
+
+class Browser:
+    """A browser on a machine, which keeps cookies and sends forms."""
+
+    def __init__(self, machine: Machine, host: str = TUNNEL4) -> None:
+        self._machine = machine
+        self.base = f"http://{host}"
+        self.http = httpx.Client(timeout=PATIENCE_S, follow_redirects=True)
+        self.status = 0
+        self.text = ""
+
+    def get(self, path: str) -> httpx.Response:
+        """Look at a page."""
+        return self._keep(self._in_namespace(lambda: self.http.get(self.base + path)))
+
+    def connect(self, host: str, port: int) -> None:
+        """Try a TCP connection from the machine; OSError."""
+        with self._machine.namespace.enter():
+            socket.create_connection((host, port), timeout=PATIENCE_S).close()
+
+    def submit(self, action: str, **fields: str) -> httpx.Response:
+        """Fill in and send the form of the page that has this action."""
+        forms = [form for form in Forms(self.text).found if form.action == action]
+        assert forms, f"no form for {action} in:\n{self.text}"
+        data = {**forms[0].hidden, **fields}
+        headers = {"origin": self.base, "sec-fetch-site": "same-origin"}
+        return self._keep(
+            self._in_namespace(lambda: self.http.post(self.base + action, data=data, headers=headers))
+        )
+
+    def _in_namespace(self, work: Callable[[], httpx.Response]) -> httpx.Response:
+        with self._machine.namespace.enter():
+            return work()
+
+    def _keep(self, answer: httpx.Response) -> httpx.Response:
+        self.status, self.text = answer.status_code, answer.text
+        return answer
+
+    def close(self) -> None:
+        """Forget all."""
+        self.http.close()
+
+
+class Form:
+    """A form of a page: where it goes, and what it sends by itself."""
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+        self.hidden: dict[str, str] = {}
+
+
+class Forms(HTMLParser):
+    """The forms of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[Form] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """See HTMLParser."""
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.found.append(Form(given.get("action", "")))
+        elif tag == "input" and given.get("type") == "hidden" and self.found:
+            self.found[-1].hidden[given["name"]] = given.get("value", "")
+
+
+def wait_for_next_code(step_s: int = 30) -> None:
+    """Until an authenticator app shows another code than now."""
+    time.sleep(step_s - time.time() % step_s + 0.05)
+
+
+def eventually(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + patience_s
+    while not what():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def site(folder: Path, **options: str) -> Iterator[Site]:
+    """A site with a gateway that runs."""
+    with Site(folder, **options) as made:
+        made.start()
+        yield made
+
+
+def _hex(text: str) -> str:
+    import base64
+
+    return base64.b64decode(text).hex()
+
+
+def _uapi(device: str, lines: Sequence[str]) -> None:
+    """Tell wireguard-go's device something, in the protocol of wireguard.com/xplatform."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(PATIENCE_S)
+        connection.connect(f"/var/run/wireguard/{device}.sock")
+        connection.sendall(("\n".join(lines) + "\n\n").encode())
+        answer = b""
+        while not answer.endswith(b"\n\n") and (chunk := connection.recv(4096)):
+            answer += chunk
+    assert b"errno=0\n" in answer, answer
+
+
+__all__ = ["Browser", "Machine", "RemotePeer", "Site", "eventually", "site", "wait_for_next_code"]
