@@ -178,7 +178,7 @@ def looks(peers: int, moves: int) -> dict[str, Any]:
             tunnel.configure("".join(f"public_key={key.hex()}\n" for key in keys))
         with tunnel.gateway.enter():
             for name, detector in (
-                ("underlay watch", UnderlayDetector(
+                ("underlay", UnderlayDetector(
                     "wgbench", program, tunnel.device, PORT, tunnel.dump, OnRoam.CHALLENGE)),
                 ("polling", PollingDetector(tunnel.dump, OnRoam.CHALLENGE)),
             ):  # fmt: skip

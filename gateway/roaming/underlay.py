@@ -27,7 +27,7 @@ from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.object import load_object
 from wardgate.runtime.ringbuf import RingBuffer
 
-NAME: Final = "underlay watch"
+NAME: Final = "underlay"
 _PROGRAM: Final = "underlay_watch"
 _REQUEST: Final = layout.REQUESTS.offsets
 

@@ -48,7 +48,7 @@ def test_polling_is_left_where_nothing_else_works():
     assert status.detector == "polling"
     assert [(one.detector, one.cause) for one in status.refused] == [
         ("fentry", "the device is wireguard-go's, not the kernel's"),
-        ("underlay watch", "there is no clang"),
+        ("underlay", "there is no clang"),
     ]
 
 
