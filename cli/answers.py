@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from wardgate.cli import columns, duration
+from wardgate.cli import columns
 from wardgate.cli.console import Console
+from wardgate.runtime.layout import durations
 
 if TYPE_CHECKING:
     from wardgate.cli.engines import Source
@@ -76,7 +77,7 @@ def _rule(answer: Answer) -> str:
 
 
 def _login(query: Query) -> str:
-    return "" if query.login_age is None else f", login {duration.words(query.login_age)} ago"
+    return "" if query.login_age is None else f", login {durations.words(query.login_age)} ago"
 
 
 def show(console: Console, answer: Answer) -> None:

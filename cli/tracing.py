@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from wardgate.cli import columns, duration
+from wardgate.cli import columns
 from wardgate.cli.engines import artefact_of
+from wardgate.runtime.layout import durations
 
 if TYPE_CHECKING:
     from wardgate.cli.engines import Source
@@ -241,7 +242,7 @@ def _meaning(table: str, value: int, manifest: Manifest) -> str:
         asks = ", which says `within`" if fresh and value & 1 else ""
         return f"rule {rule.file}:{rule.line}{asks}"
     if table == "within":
-        return f"a login at most {duration.words(value)} old"
+        return f"a login at most {durations.words(value)} old"
     if table == "buckets":
         return f"pattern {value >> 32}, rules at {value & 0xFFFF_FFFF}"
     if table in ("judge", "judge_pages"):

@@ -9,7 +9,7 @@ import click
 from wardgate.cli import columns, options
 from wardgate.cli.console import Console
 from wardgate.cli.gates import open_gate
-from wardgate.runtime.layout import duration
+from wardgate.runtime.layout import durations
 
 if TYPE_CHECKING:
     from wardgate.runtime.sessions import Session
@@ -47,7 +47,7 @@ def grant_command(
     session = gate.sessions.grant(address, seconds, idle)
     if console.json:
         console.document(_document(session))
-    console.text(f"granted: {_who(session)} for {duration.show(seconds * _NS)}")
+    console.text(f"granted: {_who(session)} for {durations.show(seconds * _NS)}")
 
 
 @session_command.command("extend")
@@ -121,17 +121,17 @@ def _who(session: Session) -> str:
 
 
 def _remaining(session: Session) -> str:
-    return duration.show(int(session.remaining * _NS)) if session.remaining else "-"
+    return durations.show(int(session.remaining * _NS)) if session.remaining else "-"
 
 
 def _idle(session: Session) -> str:
-    return duration.show(int(session.idle_limit * _NS)) if session.idle_limit else "-"
+    return durations.show(int(session.idle_limit * _NS)) if session.idle_limit else "-"
 
 
 def _login(session: Session) -> str:
     if session.login_age is None:
         return "-"
-    return f"{duration.show(int(session.login_age * _NS))} ago"
+    return f"{durations.show(int(session.login_age * _NS))} ago"
 
 
 def _document(session: Session) -> dict[str, Any]:

@@ -177,5 +177,6 @@ def test_sessions_expire_and_fall_idle_in_the_kernel(tmp_path: Path) -> None:
         time.sleep(6)
         assert not machine.reaches(LAB)
         eventually(lambda: not made.sessions())
-        reasons = {one["details"].get("reason") for one in made.wardgate("gateway", "audit", "list", "--last", "1000")}
+        entries = made.wardgate("gateway", "audit", "list", "--last", "1000")
+        reasons = {one["details"].get("reason") for one in entries}
         assert {"expired", "idle for too long"} <= reasons
