@@ -128,6 +128,10 @@ class Sessions:
     async def end(self, actor: str, device_id: str, reason: str = "ended") -> None:
         """End a device's session, at once. NotFoundError where it has none."""
         device = self._world.devices.get(device_id)
+        if device is None and device_id not in self._world.sessions:
+            raise NotFoundError(
+                "end session", device_id, "there is no such device", "`devices list` shows them"
+            )
         async with self._turns[device_id]:
             if device is not None:
                 await self._end_in_kernel(device)
@@ -224,7 +228,15 @@ class Sessions:
 
     async def _grant(self, device: Device, endpoint: Endpoint | None) -> None:
         self._detector.watch(PublicKey.parse(device.public_key).data, await self._watched(device, endpoint))
-        await self._worker(self._tunnel.grant, device, self._limits.lifetime, self._limits.idle)
+        await self._worker(self._grant_now, device)
+
+    def _grant_now(self, device: Device) -> None:
+        """In the thread of all changes to the kernel, to which the world is ahead: what it says now is what
+        the kernel has, or soon will have."""
+        holder = self._world.at_address(device.addresses[0])
+        if holder is None or (holder.id, holder.public_key) != (device.id, device.public_key):
+            raise RefusedError("log in", device.user, "the device is gone", "enrol it again")
+        self._tunnel.grant(device, self._limits.lifetime, self._limits.idle)
 
     async def _watched(self, device: Device, endpoint: Endpoint | None) -> Watched:
         slot = await self._worker(self._tunnel.slot, device)

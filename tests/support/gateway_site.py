@@ -349,15 +349,21 @@ class Machine:
             self.recovery = re.findall(r"<li><code>([^<]+)</code>", self.browser.text)
             # The code that confirms a set-up is spent.
             wait_for_next_code()
-        self.browser.get("/login")
-        self.browser.submit("/login", code=self.app.code(time.time()))
+        self.answer("totp", self.app.code(time.time()))
         assert GREETING in self.browser.text, self.browser.text
+
+    def answer(self, method: str, code: str) -> None:
+        """Send a code to the portal, as soon as it takes one."""
+        while True:
+            self.browser.get(f"/login?method={method}")
+            answer = self.browser.submit("/login", code=code)
+            if answer.status_code != TOO_MANY:
+                return
+            time.sleep(int(answer.headers["retry-after"]))
 
     def log_in_again(self) -> None:
         """Log in by one of the recovery codes, which does not wait for the next code of the app."""
-        code = self.recovery.pop()
-        self.browser.get("/login?method=recovery")
-        self.browser.submit("/login", code=code)
+        self.answer("recovery", self.recovery.pop())
         assert GREETING in self.browser.text, self.browser.text
 
     def close(self) -> None:
@@ -393,15 +399,9 @@ class Browser:
         assert forms, f"no form for {action} in:\n{self.text}"
         data = {**forms[0].hidden, **fields}
         headers = {"origin": self.base, "sec-fetch-site": "same-origin"}
-
-        def post() -> httpx.Response:
-            return self.http.post(self.base + action, data=data, headers=headers)
-
-        answer = self._in_namespace(post)
-        while answer.status_code == TOO_MANY:
-            time.sleep(int(answer.headers["retry-after"]))
-            answer = self._in_namespace(post)
-        return self._keep(answer)
+        return self._keep(
+            self._in_namespace(lambda: self.http.post(self.base + action, data=data, headers=headers))
+        )
 
     def _in_namespace(self, work: Callable[[], httpx.Response]) -> httpx.Response:
         with self._machine.namespace.enter():
