@@ -164,7 +164,7 @@ class _Portal:
             )
         user = visit.device.user
         try:
-            setup = await self._desk.challenges.begin_setup(f"user:{user}", user, name)
+            setup = await self._desk.challenges.begin_setup(f"device:{visit.device.id}", user, name)
         except RefusedError as error:
             return self._visits.onward(visit, "/", _bad(error))
         visit.browser.setup = PendingSetup(name, setup.uri, setup.secret)
