@@ -83,7 +83,7 @@ def test_what_is_read_is_told():
         ("wardgate_packets_total", ("direction", "from_device"), ("reason", "needs login")): 3,
         ("wardgate_bytes_total", ("direction", "to_device"), ("reason", "pass")): 900,
         ("wardgate_sessions", ("state", "authorised")): 2, ("wardgate_peers",): 6,
-        ("wardgate_wireguard_received_bytes_total",): 1_234, ("wardgate_wireguard_sent_bytes_total",): 4_321,
+        ("wardgate_wireguard_received_bytes",): 1_234, ("wardgate_wireguard_sent_bytes",): 4_321,
         ("wardgate_roams_total", ("detector", "fentry")): 9,
         ("wardgate_roaming_looks_total", ("detector", "underlay")): 20,
         ("wardgate_roaming_dumps_total", ("detector", "underlay")): 2, ("wardgate_users",): 5,
