@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from gateway_site import DENIED, LAB, OPEN, SERVICE_PORT, Machine
 
-_PAUSE_S = 0.02
+_PAUSE_S = 0.04
 _STAMP = struct.Struct("=dQ")
 
 

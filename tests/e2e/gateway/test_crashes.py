@@ -192,25 +192,28 @@ def test_whenever_it_is_killed_nothing_passes_that_may_not(running: Site) -> Non
     for person in people:
         person.start()
     try:
-        for number in range(CRASHES):
-            if number == 0:
-                eventually(lambda: all(person.logins for person in people) or any(p.failure for p in people))
+        eventually(lambda: all(person.logins or person.failure for person in people))
+        crashes = 0
+        while crashes < CRASHES:
             with Api(running.socket) as api:
-                # A device comes and another goes: half of these end in the midst.
-                change = threading.Thread(target=come_and_go, args=(api, number), daemon=True)
+                # A device comes and another goes: some of these end in the midst.
+                change = threading.Thread(target=come_and_go, args=(api, crashes), daemon=True)
                 change.start()
-                time.sleep(dice.uniform(0, 2.5))
+                time.sleep(dice.uniform(0, 2))
                 serves.clear()
                 running.kill()
                 change.join()
-            if dice.random() < 0.4:
+            crashes += 1
+            while dice.random() < 0.35:
                 # Again, before it has begun to serve.
                 running.begin()
                 time.sleep(dice.uniform(0, 5))
                 running.kill()
+                crashes += 1
             running.start()
             agrees(running, people)
             serves.set()
+            print(f"{crashes} crashes, {sum(person.logins for person in people)} logins", flush=True)
     finally:
         serves.set()
         for person in people:
@@ -220,7 +223,7 @@ def test_whenever_it_is_killed_nothing_passes_that_may_not(running: Site) -> Non
     agrees(running, people)
     assert [one for prober in probers for one in prober.violations] == []
     for person, prober in zip(people, probers, strict=True):
-        assert person.logins >= CRASHES / 3
+        assert person.logins > CRASHES / 10
         assert prober.answers[OPEN] > 10 * CRASHES
         assert prober.answers[LAB] > CRASHES
 
