@@ -217,6 +217,11 @@ class Gate:
         with self._reading() as table:
             return read_status(self.name, self._read(), table)
 
+    def enforces(self) -> bool:
+        """Whether every hook has its program on a device that is there. PinError, StateError."""
+        with self._pins.lock():
+            return self._read().enforcing
+
     def activity(self) -> Activity:
         """What each rule decided, and packets by fate; see activity.rates for how fast that grows."""
         with self._pins.lock(), SharedMaps.open(self._pins) as shared:
