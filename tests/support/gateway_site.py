@@ -294,6 +294,15 @@ class Machine:
             self.addresses = tuple(answer.json()["addresses"])
         return answer
 
+    def configure(self, configuration: str) -> None:
+        """Take a configuration that has its private key in it, and connect."""
+        said = dict(re.findall(r"^(\w+) = (.*)$", configuration, re.MULTILINE))
+        private = said["PrivateKey"]
+        self.keys = KeyPair(base64.b64decode(private), self.keys.public)
+        self.configuration = configuration
+        self.addresses = tuple(address.partition("/")[0] for address in said["Address"].split(", "))
+        self.connect()
+
     def connect(self) -> None:
         """Bring the tunnel up, as the configuration says."""
         said = dict(re.findall(r"^(\w+) = (.*)$", self.configuration, re.MULTILINE))
