@@ -230,15 +230,7 @@ class Sessions:
 
     async def _grant(self, device: Device, endpoint: Endpoint | None) -> None:
         self._detector.watch(PublicKey.parse(device.public_key).data, await self._watched(device, endpoint))
-        await self._worker(self._grant_now, device)
-
-    def _grant_now(self, device: Device) -> None:
-        """In the thread of all changes to the kernel, to which the world is ahead: what it says now is what
-        the kernel has, or soon will have."""
-        holder = self._world.at_address(device.addresses[0])
-        if holder is None or (holder.id, holder.public_key) != (device.id, device.public_key):
-            raise RefusedError("log in", device.user, "the device is gone", "enrol it again")
-        self._tunnel.grant(device, self._limits.lifetime, self._limits.idle)
+        await self._worker(self._tunnel.grant, device, self._limits.lifetime, self._limits.idle)
 
     async def _watched(self, device: Device, endpoint: Endpoint | None) -> Watched:
         slot = await self._worker(self._tunnel.slot, device)
