@@ -131,12 +131,13 @@ class Site:
                 text=True,
                 check=False,
                 timeout=PATIENCE_S,
-                env=self._environment(),
+                env=self.environment(),
             )
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout) if done.stdout.strip() else None
 
-    def _environment(self) -> Mapping[str, str]:
+    def environment(self) -> Mapping[str, str]:
+        """Of commands about this gateway."""
         return {
             **os.environ,
             "WARDGATE_GATEWAY_SOCKET": str(self.socket),
@@ -155,7 +156,7 @@ class Site:
         command = [sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
         with self.gateway.enter(), self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, env=self._environment(), start_new_session=True
+                command, stdout=subprocess.PIPE, stderr=log, env=self.environment(), start_new_session=True
             )
         return self.process
 
