@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 
-from wardgate.gateway.errors import NotFoundError
+from wardgate.gateway.errors import RefusedError
 from wardgate.gateway.identity import preshared_context
 from wardgate.gateway.records import Device
 from wardgate.gateway.wireguard import Endpoint, Peer, PresharedKey, PublicKey, WireGuardDevice
@@ -80,10 +80,10 @@ class Tunnel:
             self.gate.sessions.revoke(device.addresses[0])
 
     def grant(self, device: Device, lifetime: int, idle: int | None) -> Session:
-        """Begin or renew a device's session, for seconds. SessionError where it is locked; NotFoundError
+        """Begin or renew a device's session, for seconds. SessionError where it is locked; RefusedError
         where it is not there, or has another key by now."""
         if not self._has(device):
-            raise NotFoundError("log in", device.user, "the device is gone", "enrol it again")
+            raise RefusedError("log in", device.user, "the device is gone", "enrol it again")
         return self.gate.sessions.grant(device.addresses[0], lifetime, idle)
 
     def sessions(self) -> Mapping[str, Session]:
