@@ -247,7 +247,7 @@ class DeviceTable:
         limits = self.shared.raw(LIMITS.name)
         for slot in slots:
             limits.update(slot.to_bytes(4, "little"), bytes(LIMITS.value_size))
-        for name in ("idle_limit", "last_active", "subject"):
+        for name in ("idle_limit", "last_active", "login", "subject"):
             view.store_each(_OFFSETS[name], 8, zeros)
 
     def _forget_flows(self, slots: Collection[int]) -> None:

@@ -20,6 +20,8 @@ _log = logging.getLogger("wardgate.gateway.control")
 
 PEER: Final = "peer"
 """Where a request's state has the Peer; the server puts it there (ASGI's `state`)."""
+ENDING: Final = "ending"
+"""Where it has the event that is set when the server stops; the server puts it there too."""
 ACTOR: Final = "actor"
 """Where it has who that is, for the audit log."""
 MOST_BODY: Final = 64 << 10

@@ -19,7 +19,6 @@ from wardgate.gateway.portal.desk import (
 )
 from wardgate.gateway.records import Device, Session
 from wardgate.gateway.sessions import Sessions
-from wardgate.runtime import clock
 
 
 class ServiceDesk:
@@ -60,12 +59,11 @@ class ServiceDesk:
         if device is None or found is None:
             raise NotFoundError("look up session", device_id, "there is no such device", "enrol it again")
         record = self._world.sessions.get(device_id)
-        age = (clock.now() - record.login) // clock.NS_PER_SECOND if record else 0
         return SessionView(
             state=found.state.value,
             remaining_s=int(found.remaining),
             idle_s=None if found.idle_limit is None else int(found.idle_limit),
-            login_age_s=max(age, 0),
+            login_age_s=int(found.login_age or 0),
             method=record.method if record else "",
         )
 

@@ -410,7 +410,7 @@ def test_which_gate(e2e, tmp_path, office):
     said = done.stdout.splitlines()
     assert said[:3] == ["none 3", "granted: alice (10.9.0.2 fd09::2) for 10m", "both 2"]
     assert said[3].startswith("a: detached")
-    assert said[4].split() == ["user", "session", "left", "idle", "limit", "addresses"]
+    assert said[4].split() == ["user", "session", "left", "idle", "limit", "login", "addresses"]
     assert [line.split()[:2] for line in said[5:8]] == [["alice", "none"], ["bob", "none"], ["carol", "none"]]
     assert said[8].startswith("b: detached")
     assert "there is no gate on this machine" in (tmp_path / "none").read_text()

@@ -8,6 +8,7 @@ process.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -31,6 +32,10 @@ from wardgate.cli.demo.traffic import allow_ping
 from wardgate.cli.demo.wireguard import RemotePeer, UserspaceDevice
 from wardgate.cli.demo.x25519 import KeyPair, generate
 
+TOO_MANY = 429
+"""Of a login, where a device has tried more often than people do."""
+GREETING = "You are logged in."
+_NUMBERS = itertools.count()
 PATIENCE_S = 60.0
 """How long to wait for what must come."""
 OUTSIDE = "192.0.2.1"
@@ -57,7 +62,7 @@ class Site:
     """See the module. `settings` are more lines for gateway.yaml, `policy` the first policy."""
 
     def __init__(self, folder: Path, *, settings: str = "", policy: str = POLICY) -> None:
-        self.interface = f"wg{os.getpid()}"
+        self.interface = f"wg{os.getpid()}{chr(97 + next(_NUMBERS) % 26)}"
         self.outside = OUTSIDE
         self.folder = folder
         self.file = folder / "gateway.yaml"
@@ -250,7 +255,7 @@ class Machine:
         self.addresses: tuple[str, ...] = ()
         self.configuration = ""
         self.app: App | None = None
-        self.recovery: Sequence[str] = ()
+        self.recovery: list[str] = []
         self._device: UserspaceDevice | None = None
         self._tunnel = f"{site.interface}c{number}"
         self._moves = 0
@@ -342,10 +347,18 @@ class Machine:
             self.app = App(f"otpauth://totp/x?secret={secret[1].replace(' ', '')}&issuer=x")
             self.browser.submit("/setup/confirm", code=self.app.code(time.time()))
             self.recovery = re.findall(r"<li><code>([^<]+)</code>", self.browser.text)
+            # The code that confirms a set-up is spent.
             wait_for_next_code()
         self.browser.get("/login")
         self.browser.submit("/login", code=self.app.code(time.time()))
-        assert "Log out" in self.browser.text, self.browser.text
+        assert GREETING in self.browser.text, self.browser.text
+
+    def log_in_again(self) -> None:
+        """Log in by one of the recovery codes, which does not wait for the next code of the app."""
+        code = self.recovery.pop()
+        self.browser.get("/login?method=recovery")
+        self.browser.submit("/login", code=code)
+        assert GREETING in self.browser.text, self.browser.text
 
     def close(self) -> None:
         """End the tunnel."""
@@ -380,9 +393,15 @@ class Browser:
         assert forms, f"no form for {action} in:\n{self.text}"
         data = {**forms[0].hidden, **fields}
         headers = {"origin": self.base, "sec-fetch-site": "same-origin"}
-        return self._keep(
-            self._in_namespace(lambda: self.http.post(self.base + action, data=data, headers=headers))
-        )
+
+        def post() -> httpx.Response:
+            return self.http.post(self.base + action, data=data, headers=headers)
+
+        answer = self._in_namespace(post)
+        while answer.status_code == TOO_MANY:
+            time.sleep(int(answer.headers["retry-after"]))
+            answer = self._in_namespace(post)
+        return self._keep(answer)
 
     def _in_namespace(self, work: Callable[[], httpx.Response]) -> httpx.Response:
         with self._machine.namespace.enter():
