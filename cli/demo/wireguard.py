@@ -29,8 +29,8 @@ class TunnelError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class RemotePeer:
-    """A peer as a device knows it; `allowed` are prefixes, `endpoint` is (address, port), `preshared` a key of
-    32 bytes that both have besides."""
+    """A peer as a device knows it; `allowed` are prefixes, `endpoint` is (address, port), `preshared` a
+    key of 32 bytes that both have besides."""
 
     public: bytes
     public_text: str

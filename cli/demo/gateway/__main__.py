@@ -21,7 +21,9 @@ from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.cli.demo.wireguard import TunnelError
 
 _DIFFERS, _REFUSED = 1, 3
-_INSTALL = "load the wireguard module (modprobe wireguard), or install wireguard-go (apt install wireguard-go)"
+_INSTALL = (
+    "load the wireguard module (modprobe wireguard), or install wireguard-go (apt install wireguard-go)"
+)
 
 
 def _refuse(cause: str, remedy: str) -> int:
@@ -58,7 +60,9 @@ def _terminated(number: int, _frame: FrameType | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo. 0: all is as expected; 1: something is not; 3: the system refused."""
-    argparse.ArgumentParser(prog="python -m wardgate.cli.demo.gateway", description=__doc__).parse_args(arguments)
+    argparse.ArgumentParser(prog="python -m wardgate.cli.demo.gateway", description=__doc__).parse_args(
+        arguments
+    )
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
     if os.geteuid() != 0:

@@ -107,7 +107,7 @@ class Echo:
         return Seen.LOST.value
 
     def close(self) -> None:
-        """Close both ends, each with a reset: nothing is sent again later, to be counted with other packets."""
+        """Close both ends with a reset: nothing is sent again later, to be counted with other packets."""
         for one in (self._ours, self._theirs):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             one.close()

@@ -1,6 +1,6 @@
 """The demo's networks, and the gateway in them: the real command, in a process of its own.
 
-    laptops -- internet (a bridge) -- gateway -- servers
+laptops -- internet (a bridge) -- gateway -- servers
 """
 
 from __future__ import annotations

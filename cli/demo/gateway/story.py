@@ -179,7 +179,7 @@ class Story:
         told = self._telling
         told.title("Alice is locked, and Bob's laptop removed: from the next packet on")
         self._run("gateway", "users", "lock", "alice")
-        self._run("gateway", "devices", "remove", "bob/laptop", "--yes")
+        self._run("gateway", "devices", "remove", "bob/laptop")
         told.header()
         self._packet(self._alice, WIKI, _WEB)
         told.row("alice", f"to {LAB} {_SSH}", "locked", fate(self._site, self._alice, LAB, _SSH))

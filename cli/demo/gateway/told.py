@@ -31,9 +31,7 @@ class Telling:
 
     def command(self, *words: str) -> None:
         """What is run on the gateway; continued on further lines where it is long."""
-        shown = textwrap.wrap(
-            " ".join(words), WIDTH - 4, break_long_words=False, break_on_hyphens=False
-        )
+        shown = textwrap.wrap(" ".join(words), WIDTH - 4, break_long_words=False, break_on_hyphens=False)
         _print(*(("$ " if not number else "    ") + line + (" \\" if number < len(shown) - 1 else "")
                  for number, line in enumerate(shown)))  # fmt: skip
 
