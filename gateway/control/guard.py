@@ -30,6 +30,8 @@ MOST_POLICY_BODY: Final = 2 * MOST_BYTES
 """The same where it holds a policy: JSON escapes some of its characters."""
 _POLICY: Final = "/v1/policy/"
 _INTERNAL: Final = 500
+_MOST_DIGITS: Final = 12
+"""Of a length: Python does not read numbers of any size."""
 
 
 class Guard:
@@ -116,7 +118,7 @@ async def _body(headers: Headers, receive: Receive, most: int) -> bytes | None:
     """The whole body; None where it is larger than `most`. Read before anything is done, so that a request
     that is not whole does nothing."""
     length = headers.get("content-length", "0")
-    if not length.isascii() or not length.isdigit() or int(length) > most:
+    if not length.isascii() or not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > most:
         return None
     parts: list[bytes] = []
     size, more = 0, True

@@ -47,10 +47,12 @@ class World:
         return device.locked or user is None or user.locked
 
     def members(self) -> dict[str, list[str]]:
-        """Memberships that the store gives: `group:NAME` to users, in order."""
+        """Memberships that the store gives: `group:NAME` to users, in order. Any thread may ask: what it gets
+        is what was so at one moment."""
         found: dict[str, list[str]] = {}
-        for name in sorted(self.users):
-            for group in self.users[name].groups:
+        users = self.users.copy()
+        for name in sorted(users):
+            for group in users[name].groups:
                 found.setdefault(group, []).append(name)
         return found
 
@@ -68,14 +70,16 @@ class World:
 
     def replace(self, snapshot: Snapshot) -> None:
         """Know what is in a snapshot of all keys, and nothing else."""
-        self.devices = {}
-        self.users = {}
-        self.sessions = {}
-        self.applied = None
-        self._by_address = {}
-        self._by_key = {}
+        fresh = World()
         for entry in snapshot.entries:
-            self._set(entry.key, entry.value)
+            fresh._set(entry.key, entry.value)
+        # Each as a whole: another thread may be reading what was.
+        self.users = fresh.users
+        self.devices = fresh.devices
+        self.sessions = fresh.sessions
+        self.applied = fresh.applied
+        self._by_address = fresh._by_address
+        self._by_key = fresh._by_key
         self.revision = snapshot.revision
 
     def update(self, batch: Batch) -> Changes:
@@ -153,6 +157,6 @@ def _put(records: dict[str, T], name: str, record: T | None) -> None:
         records[name] = record
 
 
-def _enforced(device: Device) -> tuple[Iterable[str] | str | int | None, ...]:
+def _enforced(device: Device) -> tuple[Iterable[str] | str | None, ...]:
     """What the kernel is told of a device, but its lock."""
-    return (device.user, device.addresses, device.public_key, device.preshared_key, device.keepalive)
+    return (device.user, device.addresses, device.public_key, device.preshared_key)

@@ -40,6 +40,7 @@ from wardgate.gateway.service.control import ServiceControl
 from wardgate.gateway.service.counting import CountedChallenges, CountedEnrolment
 from wardgate.gateway.service.desk import ServiceDesk
 from wardgate.gateway.service.drops import DropReader
+from wardgate.gateway.service.health import Health, TunnelLostError
 from wardgate.gateway.service.naming import keep_names
 from wardgate.gateway.service.roams import detector_for, follow_roams
 from wardgate.gateway.service.web import Web
@@ -174,6 +175,8 @@ class Gateway:
         self._run("roaming", follow_roams(self.detector, self.sessions, self.problems))
         self._run("names", keep_names(self.names, self.keeper, self._asker))
         self._run("sessions", self._every(_SWEEP_S, "sessions", self.sessions.sweep))
+        health = Health(settings.interface, self.tunnel.gate, self._kernel)
+        self._run("tunnel", self._every(_SWEEP_S, "tunnel", health.look))
         self._run("tokens", self._every(_TOKENS_S, "tokens", self._sweep_tokens))
         drops = DropReader(self.tunnel.gate, self._dropped, self.problems)
         self._stack.push_async_callback(drops.close)
@@ -192,6 +195,11 @@ class Gateway:
     def end(self) -> None:
         """Have `wait` return."""
         self._over.set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was asked to end, or cannot go on: where that was during `start`, it never served."""
+        return self._over.is_set()
 
     async def wait(self) -> None:
         """Return when `end` is called; raise where a part that must go on has ended."""
@@ -384,6 +392,8 @@ class Gateway:
             await asyncio.sleep(seconds)
             try:
                 await work()
+            except TunnelLostError:
+                raise
             except (WardgateError, OSError) as error:
                 self.problems.raised(name, error)
             else:

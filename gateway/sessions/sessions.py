@@ -7,22 +7,21 @@ have (see `reconcile`), so a crash can end a session, and never begin one.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, Protocol
 
 from wardgate.gateway.enforcement.threads import Worker
 from wardgate.gateway.enforcement.tunnel import Tunnel
 from wardgate.gateway.enforcement.world import World
-from wardgate.gateway.errors import NotFoundError, RefusedError
+from wardgate.gateway.errors import GatewayError, NotFoundError, RefusedError
 from wardgate.gateway.events import Bus, Event
 from wardgate.gateway.ledger import Change, Ledger
 from wardgate.gateway.records import DEVICES, SESSIONS, USERS, Device, Session
 from wardgate.gateway.roaming import Detector, Roamed, Watched
 from wardgate.gateway.sessions.boot import boot_id
 from wardgate.gateway.sessions.endpoints import Endpoints
+from wardgate.gateway.sessions.turns import Turns
 from wardgate.gateway.settings import Sessions as Limits
 from wardgate.gateway.wireguard import Endpoint, PublicKey
 from wardgate.runtime import clock
@@ -74,12 +73,12 @@ class Sessions:
         self._endpoints = endpoints
         self._boot = boot_id()
         # A login and the end of a session do not overlap: what comes later would be undone by the earlier.
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns = Turns()
 
     async def login(self, device: Device, proof: Proof) -> Session:
         """Begin the device's session, or renew it without a cut. RefusedError where it is locked, gone, or
         not of the user who has logged in."""
-        async with self._turns[device.id]:
+        async with self._turns.of(device.id):
             endpoint = await self._endpoints.of(device.public_key)
             renewed = device.id in self._world.sessions
             now = clock.now()
@@ -113,22 +112,26 @@ class Sessions:
             session = await self._ledger.run(f"user:{device.user}", work, settled=False)
             try:
                 await self._grant(device, endpoint)
-            except WardgateError as error:
-                await self._drop(device.id, "gateway", "the kernel refused it")
-                raise RefusedError("log in", device.user, error.cause, "try again") from error
-            if (moved := await self._moved(device, endpoint)) is not None:
+                await self._confirm(device, session, endpoint)
+            except BaseException as error:
+                # Nobody was told of this session, so there is none. Where the store fails too, it ends when
+                # it is seen that the kernel has none.
                 await self._end_in_kernel(device)
-                await self._drop(device.id, "gateway", f"moved to {moved} while logging in")
-                raise RefusedError(
-                    "log in", device.user, "the device moved to another network", "log in again"
-                )
+                await self._drop(device.id, "gateway", f"the login failed: {_cause(error)}")
+                if isinstance(error, WardgateError) and not isinstance(error, GatewayError):
+                    raise RefusedError("log in", device.user, error.cause, "try again") from error
+                raise
             self._bus.publish(_event("renewal" if renewed else "login", device, method=proof.method))
             return session
 
     async def end(self, actor: str, device_id: str, reason: str = "ended") -> None:
         """End a device's session, at once. NotFoundError where it has none."""
         device = self._world.devices.get(device_id)
-        async with self._turns[device_id]:
+        if device is None and device_id not in self._world.sessions:
+            raise NotFoundError(
+                "end session", device_id, "there is no such device", "`devices list` shows them"
+            )
+        async with self._turns.of(device_id):
             if device is not None:
                 await self._end_in_kernel(device)
             if not await self._drop(device_id, actor, reason):
@@ -145,7 +148,7 @@ class Sessions:
         if device is None:
             return
         where = "nowhere" if change.new is None else str(Endpoint(*change.new))
-        async with self._turns[device.id]:
+        async with self._turns.of(device.id):
             session = self._world.sessions.get(device.id) or await self._ledger.get(SESSIONS, device.id)
             if session is None or (session.endpoint and session.endpoint == where):
                 return
@@ -172,16 +175,16 @@ class Sessions:
         for session in list(self._world.sessions.values()):
             device = self._world.devices.get(session.device)
             state = found[device.addresses[0]].state if device and device.addresses[0] in found else None
-            if state is not SessionState.AUTHORISED and not self._turns[session.device].locked():
+            if state is not SessionState.AUTHORISED and not self._turns.is_taken(session.device):
                 await self._sweep_one(session.device, device)
 
     async def look(self, device: Device) -> None:
         """The same of one device, of which a packet was dropped."""
-        if device.id in self._world.sessions and not self._turns[device.id].locked():
+        if device.id in self._world.sessions and not self._turns.is_taken(device.id):
             await self._sweep_one(device.id, device)
 
     async def _sweep_one(self, device_id: str, device: Device | None) -> None:
-        async with self._turns[device_id]:
+        async with self._turns.of(device_id):
             # Asked again, since there may have been a login meanwhile.
             found = None if device is None else await self.state(device)
             if found is not None and found.state is SessionState.AUTHORISED:
@@ -195,28 +198,31 @@ class Sessions:
 
     async def reconcile(self) -> None:
         """After a start: let those sessions go on that store and kernel both have, of peers that have not
-        moved since, and end all others in both."""
-        found = await self._worker(self._tunnel.sessions)
-        endpoints = await self._worker(self._tunnel.endpoints)
-        sessions = dict(self._world.sessions)
-        watched: dict[bytes, Watched] = {}
-        for device in list(self._world.devices.values()):
-            kernel, session = found.get(device.addresses[0]), sessions.pop(device.id, None)
-            authorised = kernel is not None and kernel.state is SessionState.AUTHORISED
-            reason = _why_over(session, self._boot, endpoints.get(device.public_key), authorised=authorised)
-            if session is not None and not reason:
-                endpoint = Endpoint.parse(session.endpoint) if session.endpoint else None
-                key = PublicKey.parse(device.public_key).data
-                watched[key] = await self._watched(device, endpoint)
-                continue
-            async with self._turns[device.id]:
+        moved since, and end all others in both. Logins wait meanwhile."""
+        async with self._turns.of_all():
+            found = await self._worker(self._tunnel.sessions)
+            endpoints = await self._worker(self._tunnel.endpoints)
+            # Of the store itself: what is known of it here may be older than the last login.
+            sessions = {one.device: one for one in await self._ledger.records(SESSIONS)}
+            watched: dict[bytes, Watched] = {}
+            for device in list(self._world.devices.values()):
+                kernel, session = found.get(device.addresses[0]), sessions.pop(device.id, None)
+                authorised = kernel is not None and kernel.state is SessionState.AUTHORISED
+                reason = _why_over(
+                    session, self._boot, endpoints.get(device.public_key), authorised=authorised
+                )
+                if session is not None and not reason:
+                    endpoint = Endpoint.parse(session.endpoint) if session.endpoint else None
+                    key = PublicKey.parse(device.public_key).data
+                    watched[key] = await self._watched(device, endpoint)
+                    continue
                 if authorised:
                     await self._worker(self._tunnel.revoke, device)
                 if session is not None:
                     await self._drop(device.id, "gateway", reason)
-        for left in sessions:
-            await self._drop(left, "gateway", "the device is gone")
-        self._detector.reset(watched)
+            for left in sessions.keys() - self._world.devices.keys():
+                await self._drop(left, "gateway", "the device is gone")
+            self._detector.reset(watched)
 
     def forget(self, device: Device) -> None:
         """Called when the kernel has no session of this device any more."""
@@ -230,10 +236,13 @@ class Sessions:
         slot = await self._worker(self._tunnel.slot, device)
         return Watched(slot, None if endpoint is None else (endpoint.address, endpoint.port))
 
-    async def _moved(self, device: Device, endpoint: Endpoint | None) -> Endpoint | None:
-        """Where the device went since `endpoint` was asked for, if anywhere."""
+    async def _confirm(self, device: Device, session: Session, endpoint: Endpoint | None) -> None:
+        """RefusedError where what the login was decided by was over before the kernel had it."""
+        if await self._ledger.get(SESSIONS, device.id) != session:
+            raise RefusedError("log in", device.user, "the session was ended meanwhile", "log in again")
         now = await self._endpoints.of(device.public_key)
-        return now if now is not None and now != endpoint else None
+        if now is not None and now != endpoint:
+            raise RefusedError("log in", device.user, "the device moved to another network", "log in again")
 
     async def _end_in_kernel(self, device: Device) -> None:
         await self._worker(self._tunnel.revoke, device)
@@ -271,6 +280,10 @@ def _why_over(session: Session | None, boot: str, endpoint: Endpoint | None, *, 
     if session.endpoint and endpoint is not None and str(endpoint) != session.endpoint:
         return f"moved from {session.endpoint} to {endpoint}"
     return ""
+
+
+def _cause(error: BaseException) -> str:
+    return error.cause if isinstance(error, WardgateError) else type(error).__name__
 
 
 def _event(kind: str, device: Device, **details: str) -> Event:

@@ -21,7 +21,7 @@ OFFICE = EXAMPLES / "office.yaml"
 COMMANDS = (
     "compile", "check", "schema", "explain", "diff", "prove", "inspect", "run", "watch", "top", "status",
     "session", "swap", "rollback", "detach",
-    "session grant", "session revoke", "session list",
+    "session grant", "session revoke", "session list", "gateway", "gateway policy apply",
 )  # fmt: skip
 BROKEN_POLICIES = {
     "empty": b"",
@@ -91,6 +91,9 @@ def test_help_fits_80_columns(e2e, command):
         ["prove", OFFICE, "never: ["],
         ["session", "grant", "10.9.0.2"], ["session", "grant", "10.9.0.2", "--for", "soon"],
         ["session", "grant", "nowhere", "--for", "1m"], ["run", OFFICE],
+        ["gateway", "nonsense"], ["gateway", "users", "add"], ["gateway", "policy", "apply", "/nowhere.yaml"],
+        ["gateway", "policy", "apply", OFFICE], ["gateway", "tokens", "issue", "alice", "--for", "soon"],
+        ["gateway", "users", "remove", ".."], ["gateway", "policy", "rollback"],
     ],
 )  # fmt: skip
 def test_wrong_usage_is_2(e2e, arguments):

@@ -7,6 +7,7 @@ process.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import json
@@ -149,14 +150,19 @@ class Site:
 
     def start(self) -> None:
         """Start the gateway, and wait until it serves."""
+        process = self.begin()
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert b"started" in line, self.log.read_text()
+
+    def begin(self) -> subprocess.Popen[bytes]:
+        """Start the gateway, and wait for nothing; its process."""
         command = [sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
         with self.gateway.enter(), self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env=self._environment(), start_new_session=True
             )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert b"started" in line, self.log.read_text()
+        return self.process
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End the gateway's process by a signal, and wait for that."""
@@ -184,6 +190,14 @@ class Site:
         """The sessions that the store has, as the command lists them: those that are authorised."""
         listed = self.wardgate("gateway", "sessions", "list")
         return [one for one in listed if one["state"] == "authorised"]
+
+    def peers(self) -> set[str]:
+        """Public keys of the peers that WireGuard has, in base64."""
+        return {
+            base64.b64encode(bytes.fromhex(line.partition("=")[2])).decode()
+            for line in _uapi(self.interface, ["get=1"]).splitlines()
+            if line.startswith("public_key=")
+        }
 
     def close(self) -> None:
         """Take the gateway down, and all that was made."""
@@ -312,8 +326,9 @@ class Machine:
         there = f"192.0.2.{100 + 10 * self._number % 100 + self._moves % 10}"
         with self.namespace.enter(), IPRoute() as netlink:
             (index,) = netlink.link_lookup(ifname="eth0")
-            netlink.addr("add", index=index, address=there, prefixlen=24)
+            # In this order: with the first address of a network its others go too.
             netlink.addr("del", index=index, address=self.at, prefixlen=24)
+            netlink.addr("add", index=index, address=there, prefixlen=24)
         self.at = there
         return there
 
@@ -336,28 +351,38 @@ class Machine:
         with self.namespace.enter():
             return socket.create_connection((address, SERVICE_PORT), timeout=PATIENCE_S)
 
+    def set_up(self) -> Sequence[str]:
+        """Set up the second factor by the portal, for the first time; the recovery codes."""
+        self.browser.get("/setup")
+        self.browser.submit("/setup/begin", method="totp")
+        secret = re.search(r'<code class="secret">\s*([A-Z2-7 ]+?)\s*</code>', self.browser.text)
+        assert secret, self.browser.text
+        self.app = App(f"otpauth://totp/x?secret={secret[1].replace(' ', '')}&issuer=x")
+        self.browser.submit("/setup/confirm", code=self.app.code(time.time()))
+        self.recovery = re.findall(r"<li><code>([^<]+)</code>", self.browser.text)
+        return self.recovery
+
     def log_in(self) -> None:
         """Log in by the portal: the first time the second factor is set up."""
         self.browser.get("/")
         if self.app is None:
-            self.browser.get("/setup")
-            self.browser.submit("/setup/begin", method="totp")
-            secret = re.search(r'<code class="secret">\s*([A-Z2-7 ]+?)\s*</code>', self.browser.text)
-            assert secret, self.browser.text
-            self.app = App(f"otpauth://totp/x?secret={secret[1].replace(' ', '')}&issuer=x")
-            self.browser.submit("/setup/confirm", code=self.app.code(time.time()))
-            self.recovery = re.findall(r"<li><code>([^<]+)</code>", self.browser.text)
-            # The code that confirms a set-up is spent.
+            self.set_up()
             wait_for_next_code()
-        self.browser.get("/login")
-        self.browser.submit("/login", code=self.app.code(time.time()))
+        self.answer("totp", self.app.code(time.time()))
         assert GREETING in self.browser.text, self.browser.text
+
+    def answer(self, method: str, code: str) -> None:
+        """Send a code to the portal, as soon as it takes one."""
+        while True:
+            self.browser.get(f"/login?method={method}")
+            answer = self.browser.submit("/login", code=code)
+            if answer.status_code != TOO_MANY:
+                return
+            time.sleep(int(answer.headers["retry-after"]))
 
     def log_in_again(self) -> None:
         """Log in by one of the recovery codes, which does not wait for the next code of the app."""
-        code = self.recovery.pop()
-        self.browser.get("/login?method=recovery")
-        self.browser.submit("/login", code=code)
+        self.answer("recovery", self.recovery.pop())
         assert GREETING in self.browser.text, self.browser.text
 
     def close(self) -> None:
@@ -393,15 +418,9 @@ class Browser:
         assert forms, f"no form for {action} in:\n{self.text}"
         data = {**forms[0].hidden, **fields}
         headers = {"origin": self.base, "sec-fetch-site": "same-origin"}
-
-        def post() -> httpx.Response:
-            return self.http.post(self.base + action, data=data, headers=headers)
-
-        answer = self._in_namespace(post)
-        while answer.status_code == TOO_MANY:
-            time.sleep(int(answer.headers["retry-after"]))
-            answer = self._in_namespace(post)
-        return self._keep(answer)
+        return self._keep(
+            self._in_namespace(lambda: self.http.post(self.base + action, data=data, headers=headers))
+        )
 
     def _in_namespace(self, work: Callable[[], httpx.Response]) -> httpx.Response:
         with self._machine.namespace.enter():
@@ -463,13 +482,11 @@ def site(folder: Path, **options: str) -> Iterator[Site]:
 
 
 def _hex(text: str) -> str:
-    import base64
-
     return base64.b64decode(text).hex()
 
 
-def _uapi(device: str, lines: Sequence[str]) -> None:
-    """Tell wireguard-go's device something, in the protocol of wireguard.com/xplatform."""
+def _uapi(device: str, lines: Sequence[str]) -> str:
+    """Tell or ask wireguard-go's device something, in the protocol of wireguard.com/xplatform."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(PATIENCE_S)
         connection.connect(f"/var/run/wireguard/{device}.sock")
@@ -478,6 +495,7 @@ def _uapi(device: str, lines: Sequence[str]) -> None:
         while not answer.endswith(b"\n\n") and (chunk := connection.recv(4096)):
             answer += chunk
     assert b"errno=0\n" in answer, answer
+    return answer.decode()
 
 
 __all__ = ["Browser", "Machine", "RemotePeer", "Site", "eventually", "site", "wait_for_next_code"]

@@ -43,7 +43,7 @@ async def _serve(console: Console, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, gateway.end)
     await gateway.start()
-    if console.json:
+    if console.json and not gateway.is_over:
         console.line({"event": "started", "interface": settings.interface})
     try:
         await gateway.wait()

@@ -67,8 +67,7 @@ def test_a_code_is_good_once(alice: Machine) -> None:
     seen = []
     for _ in range(2):
         # The code of the login before, or the next one; then that one again.
-        alice.browser.get("/login")
-        alice.browser.submit("/login", code=alice.app.code(time.time()))
+        alice.answer("totp", alice.app.code(time.time()))
         seen.append(GREETING in alice.browser.text)
     assert not seen[1]
     assert is_open(alice)
@@ -119,8 +118,7 @@ def test_wrong_codes_lock_the_login_and_not_what_is_open(running: Site, alice: M
     alice.browser.get("/")
     alice.browser.submit("/logout")
     for _ in range(3):
-        alice.browser.get("/login")
-        alice.browser.submit("/login", code="000000")
+        alice.answer("totp", "000000")
     alice.browser.get("/login?method=recovery")
     assert "too many wrong codes" in alice.browser.text
     assert is_closed(alice)
@@ -135,8 +133,7 @@ def test_a_recovery_code_is_good_once(alice: Machine) -> None:
     alice.log_in_again()
     alice.browser.get("/")
     alice.browser.submit("/logout")
-    alice.browser.get("/login?method=recovery")
-    alice.browser.submit("/login", code=code)
+    alice.answer("recovery", code)
     assert GREETING not in alice.browser.text
     assert is_closed(alice)
     alice.log_in_again()

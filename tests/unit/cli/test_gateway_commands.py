@@ -341,6 +341,29 @@ def test_something_else_that_answers_is_no_gateway(capsys):
             assert "help: " in err
 
 
+@pytest.mark.root
+def test_who_may_not_connect_is_told_what_to_do(capfd):
+    with tempfile.TemporaryDirectory(prefix=f"wgcli{os.getpid()}-") as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "control.sock"
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(os.fspath(path))
+            path.chmod(0o660)
+            # A child, since what it imports may be where only root can go.
+            assert main(["gateway", "users", "list", "--socket", "/nowhere.sock"]) == 3
+            capfd.readouterr()
+            child = os.fork()
+            if not child:
+                os.setgroups([])
+                os.setgid(65_534)
+                os.setuid(65_534)
+                os._exit(main(["gateway", "users", "list", "--socket", str(path)]))
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    err = capfd.readouterr().err
+    assert f"you may not connect to {path}" in err
+    assert "help: run as root, or join the group" in err
+
+
 @pytest.mark.parametrize("name", ["..", ".", ""])
 def test_what_cannot_be_a_name_is_usage(capsys, name):
     assert main(["gateway", "users", "remove", name]) == 2

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from drawn_codes import codes_in
 from playwright.sync_api import Page, expect
-from portal_desk import GATEWAY_KEY, HOSTILE, SETUP_TEXT, MemoryDesk, Named, device, office
+from portal_desk import GATEWAY_KEY, HOSTILE, SETUP_TEXT, MemoryDesk, Named, Shown, device, office
 from portal_server import Served, served
 from wardgate.gateway.portal import (
     EnrolmentSettings,
@@ -144,7 +144,7 @@ def test_the_page_tells_what_needs_a_login(desk: MemoryDesk, portal: Served, tab
 
 def test_a_login_elsewhere_is_seen_here(desk: MemoryDesk, portal: Served, tab) -> None:
     page = opened(tab(), portal, desk)
-    portal.run(desk.login(desk.devices[AT], Named("totp", "")))
+    portal.run(desk.login(desk.devices[AT], Shown("alice", "totp")))
     expect(page.get_by_role("heading")).to_have_text("Your session")
 
 
