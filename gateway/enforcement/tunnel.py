@@ -8,6 +8,7 @@ what comes from an address that no device has.
 from __future__ import annotations
 
 import contextlib
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 
@@ -100,7 +101,7 @@ class Tunnel:
 
     def endpoints(self) -> Mapping[str, Endpoint | None]:
         """Where each peer is, by its public key in base64: one dump."""
-        return {str(key): state.endpoint for key, state in self.wireguard.peers().items()}
+        return {b64encode(key).decode(): where for key, where in self.wireguard.endpoints().items()}
 
     def _has(self, device: Device) -> bool:
         """Whether what is at the device's address is that device. Whoever asks may have known it before it

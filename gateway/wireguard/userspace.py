@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -22,6 +22,7 @@ from wardgate.gateway.network.links import remove_link
 from wardgate.gateway.wireguard import uapi
 from wardgate.gateway.wireguard.changes import DeviceChange, PeerChange
 from wardgate.gateway.wireguard.device import BaseDevice, Kind
+from wardgate.gateway.wireguard.endpoint import Endpoint
 from wardgate.gateway.wireguard.errors import (
     DeviceGoneError,
     DeviceRefusedError,
@@ -71,6 +72,9 @@ class UserspaceDevice(BaseDevice):
 
     def _dump(self) -> Dump:
         return uapi.read_dump(self._exchange("read WireGuard device", uapi.GET))
+
+    def _endpoints(self) -> Mapping[bytes, Endpoint | None]:
+        return uapi.read_endpoints(self._exchange("read WireGuard device", uapi.GET))
 
     def _apply(self, device: DeviceChange, peers: Iterable[PeerChange]) -> None:
         self._exchange("configure WireGuard device", uapi.set_request(device, peers))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -88,5 +90,24 @@ def test_who_gives_up_does_not_take_the_dump_from_others(asked: int) -> None:
             task.cancel()
         peers.may_end.set()
         assert await other == HERE
+
+    asyncio.run(run())
+
+
+def test_a_dump_is_followed_by_a_pause_of_its_own_length() -> None:
+    async def run() -> None:
+        moments: list[tuple[float, float]] = []
+
+        async def dump() -> Mapping[str, Endpoint | None]:
+            began = time.monotonic()
+            await asyncio.sleep(0.05)
+            moments.append((began, time.monotonic()))
+            return {}
+
+        endpoints = Endpoints(dump, 0.0)
+        for _ in range(4):
+            await endpoints.of("key")
+        for (began, ended), (following, _) in itertools.pairwise(moments):
+            assert following - ended >= 0.9 * (ended - began)
 
     asyncio.run(run())
