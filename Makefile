@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LINKS := $(VENV)/links/wardgate
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 60
 
-.PHONY: venv test lint demo bench clean
+.PHONY: venv test test-kernels lint demo gateway-demo bench clean
 .NOTPARALLEL:
 
 venv: $(VENV)/.ready
@@ -17,11 +17,19 @@ venv: $(VENV)/.ready
 test: $(VENV)/.ready
 	@bash .ci/checks
 
+# The part of them that boots other kernels, in qemu; needs Debian's archive.
+test-kernels: $(VENV)/.ready
+	@$(BIN)/python -m pytest tests/kernels $(PYTEST_ARGS)
+
 lint: $(VENV)/.ready
 	@bash .ci/checks lint
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m wardgate.cli.demo
+
+# Needs root, and WireGuard: the kernel's or wireguard-go.
+gateway-demo: $(VENV)/.gateway
+	@$(BIN)/python -m wardgate.cli.demo.gateway
 
 # Needs root. What decisions cost on this machine, into docs/benchmarks.md; QUICK=1: a minute, no page.
 bench: $(VENV)/.installed
@@ -45,6 +53,11 @@ $(VENV)/.installed: pyproject.toml
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv $(VENV)
 	@for try in 1 2 3; do $(PIP) -e '.[compiler]' && exit 0; sleep 5; done; \
 	  echo "pip could not install Wardgate; see its message above." >&2; exit 3
+	@touch $@
+
+# What the gateway needs besides.
+$(VENV)/.gateway: $(VENV)/.installed
+	@for try in 1 2 3; do $(PIP) -e '.[gateway]' && break; [ $$try = 3 ] && exit 3; sleep 5; done
 	@touch $@
 
 # What checks and tests need besides. mypy does not follow an editable install, but does these links.

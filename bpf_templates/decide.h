@@ -35,12 +35,21 @@ INLINE int subject_of(const struct packet *p, u32 direction, struct subject *s)
 }
 
 #if MFA
+#if WITHIN
+COLD u32 session_of(u32 slot, u32 direction, u32 decision)
+{
+	struct processor *cpu = this_cpu();
+
+	return cpu ? session(slot, direction, decision, cpu) : REASON_NO_DEVICE;
+}
+#else
 COLD u32 session_of(u32 slot, u32 direction)
 {
 	struct processor *cpu = this_cpu();
 
-	return cpu ? session(slot, direction, cpu) : REASON_NO_DEVICE;
+	return cpu ? session(slot, direction, 0, cpu) : REASON_NO_DEVICE;
 }
+#endif
 
 #endif
 /* What one side of the policy says of a packet: PASS, or the reason against it.
@@ -75,7 +84,7 @@ COLD u32 consider(struct outcome *o, const struct subject *s, const struct view 
 		service = ANY_SERVICE;
 	found = look_up(v->remote.high, v->remote.low, s->version, row, service);
 	o->bucket = found >> 32;
-	o->rule = (u32)found >> VERDICT_BITS;
+	o->rule = (u32)found >> RULE_SHIFT;
 	o->verdict = found & VERDICT_MASK;
 	if (!o->bucket)
 		return REASON_NO_BUCKET;
@@ -84,7 +93,11 @@ COLD u32 consider(struct outcome *o, const struct subject *s, const struct view 
 	reason = REASON_PASS;
 #if MFA
 	if (o->verdict == VERDICT_MFA)
+#if WITHIN
+		reason = session_of(s->slot, s->direction, found);
+#else
 		reason = session_of(s->slot, s->direction);
+#endif
 	else
 #endif
 	if (o->verdict != VERDICT_ALLOW)

@@ -60,9 +60,21 @@ INLINE u32 class_of(u32 subject)
 
 #if MFA
 enum { SECOND = 1000000000 };
+#if WITHIN
 
-/* PASS, or why the session does not let an mfa rule's packets pass. */
-INLINE u32 session(u32 slot, u32 direction, struct processor *cpu)
+/* Whether the last login is as recent as the rule of a decision asks. */
+INLINE int is_recent(const struct device *device, u32 decision, u64 now)
+{
+	u64 login = READ_ONCE(device->login);
+	u64 within = LOAD(t_within, decision >> RULE_SHIFT);
+
+	/* Userspace may have noted a later time than ours. */
+	return login && (s64)(now - login) <= (s64)(within * SECOND);
+}
+#endif
+
+/* PASS, or why the session does not let the packets of an mfa rule's decision pass. */
+INLINE u32 session(u32 slot, u32 direction, u32 decision, struct processor *cpu)
 {
 	struct device *device = bpf_map_lookup_elem(&devices, &slot);
 	u64 deadline, idle_limit, now;
@@ -83,6 +95,10 @@ INLINE u32 session(u32 slot, u32 direction, struct processor *cpu)
 	quiet = now - READ_ONCE(device->last_active);
 	if (idle_limit && quiet > 0 && (u64)quiet > idle_limit)
 		return REASON_IDLE;
+#if WITHIN
+	if (decision & SAYS_WITHIN && !is_recent(device, decision, now))
+		return REASON_LOGIN_TOO_OLD;
+#endif
 	/* Not at each packet, or the CPUs would fight for the cache line. */
 	if (direction == FROM_DEVICE && quiet > SECOND)
 		WRITE_ONCE(device->last_active, now);

@@ -32,7 +32,7 @@ INLINE struct outcome fast_told(u32 slot, u32 bucket, u32 decision)
 	return (struct outcome){
 		.slot = slot,
 		.bucket = bucket,
-		.rule = decision >> VERDICT_BITS,
+		.rule = decision >> RULE_SHIFT,
 		.verdict = decision & VERDICT_MASK,
 	};
 }
@@ -106,7 +106,7 @@ INLINE u32 fast_decide(const struct fast *f, u32 bucket, u32 protocol, u32 direc
 		return 0;
 #if MFA
 	if (verdict == VERDICT_MFA) {
-		if (session(f->owner, direction, cpu) != REASON_PASS)
+		if (session(f->owner, direction, decision, cpu) != REASON_PASS)
 			return 0;
 	} else
 #endif
@@ -115,7 +115,7 @@ INLINE u32 fast_decide(const struct fast *f, u32 bucket, u32 protocol, u32 direc
 	if (protocol == PROTOCOL_UDP && !fast_flow(f, direction, cpu))
 		return 0;
 	count(&cpu->reasons[(direction * REASON_SLOTS + REASON_PASS) * 2], f->length);
-	count_rule(decision >> VERDICT_BITS, f->length);
+	count_rule(decision >> RULE_SHIFT, f->length);
 	return decision;
 }
 

@@ -260,6 +260,14 @@ INLINE u32 judgement_of(u64 pattern, u64 service)
 #endif
 }
 
+/* A decision has the rule's id behind its verdict, and between them whether the rule says `within`, in policies
+ * where any does. Entries of t_bucket_rules have both already. */
+#if WITHIN
+enum { SAYS_WITHIN = 1 << VERDICT_BITS, RULE_SHIFT = VERDICT_BITS + 1 };
+#else
+enum { RULE_SHIFT = VERDICT_BITS };
+#endif
+
 /* What a bucket says of a service: rule and verdict in one, 0: nothing. */
 INLINE u32 decision_of(u64 bucket, u64 service)
 {

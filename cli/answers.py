@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wardgate.cli import columns
 from wardgate.cli.console import Console
+from wardgate.runtime.layout import durations
 
 if TYPE_CHECKING:
     from wardgate.cli.engines import Source
@@ -40,6 +41,7 @@ def _answers(source: Source, engine: Engine, asked: Query) -> Iterator[tuple[lis
                 asked.address,
                 services.representative(span),
                 authed=asked.authed,
+                login_age=asked.login_age,
                 inbound=asked.packet.inbound,
             )
         except QueryError:
@@ -74,13 +76,17 @@ def _rule(answer: Answer) -> str:
     return f'{rule.file}:{rule.line}:{rule.column} "{rule.text}"' if rule else "no rule"
 
 
+def _login(query: Query) -> str:
+    return "" if query.login_age is None else f", login {durations.words(query.login_age)} ago"
+
+
 def show(console: Console, answer: Answer) -> None:
     """Print one answer."""
     if console.json:
         console.document(answer.to_json())
         return
     query = answer.query
-    session = "authorised" if query.authed else "none"
+    session = f"authorised{_login(query)}" if query.authed else "none"
     rows = [
         ("packet", f"{_subject(query)} {query.service}"),
         ("session", session),
@@ -100,11 +106,11 @@ def show_all(console: Console, query: Query, found: list[tuple[list[str], Answer
         del document["service"]
         for words, answer in found:
             fields = answer.to_json()
-            kept = {name: fields[name] for name in ("verdict", "pass", "reason", "rule")}
+            kept = {name: fields[name] for name in ("verdict", "within", "pass", "reason", "rule")}
             document["answers"].append({"services": words, **kept})
         console.document(document)
         return
-    session = "session authorised" if query.authed else "no session"
+    session = f"session authorised{_login(query)}" if query.authed else "no session"
     console.text(f"{_subject(query)}, {session}, bucket {prefix or 'none'}")
     for words, answer in found:
         rule = f"; {_rule(answer)}" if answer.rule else ""

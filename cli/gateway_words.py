@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wardgate.cli import columns
-from wardgate.runtime.layout import duration
+from wardgate.runtime.layout import durations
 
 _NS = 1_000_000_000
 
@@ -30,7 +30,7 @@ def moment(seconds: int) -> str:
 
 def lasting(seconds: float | None) -> str:
     """A duration; `-` where there is none."""
-    return "-" if seconds is None else duration.show(int(seconds * _NS))
+    return "-" if seconds is None else durations.show(int(seconds * _NS))
 
 
 def listed(items: Sequence[str]) -> str:

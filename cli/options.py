@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 from wardgate.cli.console import Console
-from wardgate.runtime.layout import duration
+from wardgate.runtime.layout import durations
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,7 +57,7 @@ def as_duration(context: click.Context, parameter: click.Parameter, value: str |
     if value is None:
         return None
     try:
-        return duration.parse(value)
+        return durations.parse(value)
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wardgate.cli import columns
 from wardgate.cli.engines import artefact_of
+from wardgate.runtime.layout import durations
 
 if TYPE_CHECKING:
     from wardgate.cli.engines import Source
@@ -232,9 +233,16 @@ def _meaning(table: str, value: int, manifest: Manifest) -> str:
     if table in _BUCKETS:
         known = 0 < value <= len(manifest.buckets)
         return f"bucket {manifest.buckets[value - 1].prefix}" if known else "no bucket"
-    if table == "bucket_rules" and 0 < value <= len(manifest.rules):
-        rule = manifest.rules[value - 1]
-        return f"rule {rule.file}:{rule.line}"
+    if table == "bucket_rules":
+        fresh = any(one.name == "within" for one in manifest.tables)
+        number = value >> 1 if fresh else value
+        if not 0 < number <= len(manifest.rules):
+            return "no rule"
+        rule = manifest.rules[number - 1]
+        asks = ", which says `within`" if fresh and value & 1 else ""
+        return f"rule {rule.file}:{rule.line}{asks}"
+    if table == "within":
+        return f"a login at most {durations.words(value)} old"
     if table == "buckets":
         return f"pattern {value >> 32}, rules at {value & 0xFFFF_FFFF}"
     if table in ("judge", "judge_pages"):

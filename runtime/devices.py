@@ -28,7 +28,7 @@ from wardgate.runtime.addresses import (
 from wardgate.runtime.codec import RecordValue, record_codec
 from wardgate.runtime.layout.codes import DEVICE_LOCKED, FREE_SLOT
 from wardgate.runtime.layout.maps import FLOWS, LIMITS
-from wardgate.runtime.layout.records import DEVICE
+from wardgate.runtime.layout.records import DEVICE, FLOW_KEY, FLOWS_A_DEVICE
 from wardgate.runtime.owners import Owners, owner_word, slot_of_owner, subject_of_owner
 from wardgate.runtime.shared import SharedMaps
 from wardgate.runtime.subjects import Subjects, check_user
@@ -39,6 +39,8 @@ _RECORD: Final = record_codec(DEVICE)
 _MEMBARRIER: Final = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "loongarch64": 283, "s390x": 356}
 _MEMBARRIER_GLOBAL: Final = 1
 _LONGEST_RUN: Final = 0.1
+_FLOWS_A_READING: Final = 16
+"""Flows that are read in the time that one takes to be deleted, or not to be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Generation(Protocol):
     """What devices need of a loaded policy, see generation.OpenTables."""
 
     def set_classes(self, users: Mapping[int, str]) -> int: ...
+
+    def set_class(self, subject: int, user: str) -> None: ...
 
 
 def check_devices(specs: Sequence[DeviceSpec], tunnel: Iterable[str], slots: int) -> None:
@@ -119,8 +123,8 @@ class DeviceTable:
 
     def __init__(self, shared: SharedMaps, subjects: Subjects, owners: Owners) -> None:
         self.shared = shared
-        self._subjects = subjects
-        self._owners = owners
+        self.subjects = subjects
+        self.owners = owners
 
     def slot_of(self, address: str | Address) -> int:
         """The slot of an address; DeviceError where no device has it."""
@@ -129,13 +133,17 @@ class DeviceTable:
     def find(self, address: str | Address) -> Device:
         """The device that has this address, all its addresses included; DeviceError."""
         owner = self._owner_of(parse_address(address))
+        return self.device_of(owner, self.owners.addresses(owner))
+
+    def device_of(self, owner: int, numbers: Iterable[int]) -> Device:
+        """The device that an owner is, whose addresses have these numbers."""
         slot = slot_of_owner(owner)
-        addresses = tuple(map(address_of, sorted(self._owners.addresses(owner), key=_order)))
+        addresses = tuple(map(address_of, sorted(numbers, key=_order)))
         record = self.shared.typed("devices")[slot]
-        return Device(slot, self._subjects.name(subject_of_owner(owner)), addresses, record)
+        return Device(slot, self.subjects.name(subject_of_owner(owner)), addresses, record)
 
     def _owner_of(self, address: Address) -> int:
-        owner = self._owners.get(number_of(address))
+        owner = self.owners.get(number_of(address))
         if not owner:
             raise DeviceError(
                 "look up device", str(address), "no device has this address", "add it to the devices file"
@@ -144,15 +152,15 @@ class DeviceTable:
 
     def addresses(self) -> list[Address]:
         """Every known address, in order."""
-        return list(map(address_of, sorted(self._owners.known(), key=_order)))
+        return list(map(address_of, sorted(self.owners.known(), key=_order)))
 
     def list(self) -> list[Device]:
         """All devices, by address."""
         owned: dict[int, list[int]] = {}
-        known = self._owners.known()
+        known = self.owners.known()
         for number in sorted(known, key=_order):
             owned.setdefault(known[number], []).append(number)
-        names = self._subjects.names()
+        names = self.subjects.names()
         found = []
         with self.shared.raw("devices").view(writable=False) as view:
             for owner, numbers in owned.items():
@@ -170,7 +178,7 @@ class DeviceTable:
 
     def repair(self, generations: Collection[Generation]) -> dict[int, int]:
         """Finish what a crash left half done, in all generations; every known address and its owner."""
-        known = self._owners.known()
+        known = self.owners.known()
         with self.shared.raw("devices").view() as view:
             filled = _filled_slots(view)
             astray = [
@@ -178,21 +186,21 @@ class DeviceTable:
                 for number, owner in known.items()
                 if filled.get(slot_of_owner(owner)) != subject_of_owner(owner)
             ]
-            self._owners.hide(astray)
+            self.owners.hide(astray)
             for number in astray:
                 del known[number]
-            self._owners.settle(known)
-            self._empty(filled.keys() - set(map(slot_of_owner, known.values())), view)
+            self.owners.settle(known)
+            self.empty(filled.keys() - set(map(slot_of_owner, known.values())), view)
         self.set_classes(generations)
         return known
 
     def settle(self) -> None:
         """Give all generations the addresses that the one in force knows."""
-        self._owners.settle(self._owners.known())
+        self.owners.settle(self.owners.known())
 
     def set_classes(self, generations: Iterable[Generation]) -> None:
         """Give every user the class that each generation's policy has for it."""
-        names = self._subjects.names()
+        names = self.subjects.names()
         for generation in generations:
             generation.set_classes(names)
 
@@ -206,17 +214,17 @@ class DeviceTable:
         changed, where generations have no place for the addresses.
         """
         numbers = [[number_of(address) for address in spec.addresses] for spec in specs]
-        self._owners.check_room(itertools.chain.from_iterable(numbers))
-        names = self._subjects.names()
+        self.owners.check_room(itertools.chain.from_iterable(numbers))
+        names = self.subjects.names()
         owners = _match(specs, numbers, known, names)
         staying = {number: owner for place, owner in owners.items() for number in numbers[place]}
         hidden = [number for number, owner in known.items() if staying.get(number) != owner]
-        self._owners.hide(hidden)
+        self.owners.hide(hidden)
         with self.shared.raw("devices").view() as view:
             kept = set(owners.values())
-            self._empty({slot_of_owner(owner) for owner in set(known.values()) - kept}, view)
-            ids = self._subjects.assign(
-                {spec.user for spec in specs}, {subject_of_owner(owner) for owner in kept}
+            self.empty({slot_of_owner(owner) for owner in set(known.values()) - kept}, view)
+            ids = self.subjects.assign(
+                {spec.user for spec in specs}, lambda: {subject_of_owner(owner) for owner in kept}
             )
             added = {number: user for user, number in ids.items() if names.get(number) != user}
             for generation in generations:
@@ -231,9 +239,9 @@ class DeviceTable:
         shown = {number: owner for place, owner in owners.items() for number in numbers[place]}
         for number in known.keys() - set(hidden):
             del shown[number]
-        self._owners.show(shown)
+        self.owners.show(shown)
 
-    def _empty(self, slots: Collection[int], view: MapView) -> None:
+    def empty(self, slots: Collection[int], view: MapView) -> None:
         """Empty slots that no address leads to any more."""
         if not slots:
             return
@@ -247,11 +255,15 @@ class DeviceTable:
         limits = self.shared.raw(LIMITS.name)
         for slot in slots:
             limits.update(slot.to_bytes(4, "little"), bytes(LIMITS.value_size))
-        for name in ("idle_limit", "last_active", "subject"):
+        for name in ("idle_limit", "last_active", "login", "subject"):
             view.store_each(_OFFSETS[name], 8, zeros)
 
     def _forget_flows(self, slots: Collection[int]) -> None:
         flows = self.shared.raw(FLOWS.name)
+        if len(slots) * FLOWS_A_DEVICE <= flows.info.max_entries // _FLOWS_A_READING:
+            for slot, place in itertools.product(slots, range(FLOWS_A_DEVICE)):
+                flows.delete(FLOW_KEY.pack({"slot": slot, "place": place}))
+            return
         marks = {slot.to_bytes(4, "little") for slot in slots}
         for key in [key for key, _ in flows.items() if key[:4] in marks]:
             flows.delete(key)

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from wardgate.runtime import reassign
+from wardgate.runtime import one_device, reassign
 from wardgate.runtime.activity import Activity, read_activity
+from wardgate.runtime.addresses import Address
 from wardgate.runtime.attach import Rung
-from wardgate.runtime.devices import Devices, DeviceSpec, DeviceTable, check_devices
+from wardgate.runtime.devices import Device, Devices, DeviceSpec, DeviceTable, check_devices
 from wardgate.runtime.elf import read_artefact
 from wardgate.runtime.events import DropEvent, EventReader
 from wardgate.runtime.generation import (
@@ -129,6 +130,24 @@ class Gate:
             check_devices(specs, current_of(self._pins, state).brief.tunnel, shared.slots)
             with self._opened(state, shared) as (table, tables), self._pins.changing():
                 table.apply(specs, table.repair(tables), tables)
+
+    def put_device(self, spec: DeviceSpec) -> Device:
+        """Add a device, or change the addresses of one; the others are neither read nor written.
+
+        Where a device of the same user has one of the addresses, it gets these and keeps its session. What it
+        is now. DeviceError and SubjectError before anything is changed, also where another device has one
+        of the addresses: that one is removed first.
+        """
+        with self._writing() as (state, shared):
+            check_devices([spec], current_of(self._pins, state).brief.tunnel, shared.slots)
+            with self._opened(state, shared) as (table, tables):
+                return one_device.put(table, spec, tables, self._pins.changing)
+
+    def remove_device(self, address: str | Address) -> Device:
+        """Remove the device that has this address, and all its addresses; the others are neither read nor
+        written. From the next packet on it is unknown. What it was; DeviceError where there is none."""
+        with self._writing() as (state, shared), self._opened(state, shared) as (table, _):
+            return one_device.remove(table, address, self._pins.changing)
 
     def manifest(self) -> Manifest:
         """The manifest of the policy in force."""

@@ -191,6 +191,13 @@ class OpenTables(OpenIndexes):
             changed += len(changes)
         return changed
 
+    def set_class(self, subject: int, user: str) -> None:
+        """Give a subject the class that the policy has for a user, in one store."""
+        if self._classes is not None:
+            size = self.brief.class_bits // 8
+            slot, rest = divmod(subject * size, self._classes.value_size)
+            self._classes.store(slot, rest, size, self.brief.class_of(user))
+
 
 def generations(pins: GatePins) -> list[Generation]:
     """All folders of the gate, by number, whatever their mark."""

@@ -1,7 +1,8 @@
 """Sessions: who may use what needs a login, until when.
 
 A device has one session for all its addresses. It lies in the device's record, which programs read
-for each packet that an mfa rule decides; granting and revoking are one store of 8 bytes.
+for each packet that an mfa rule decides, while it is changed: each store is of 8 bytes, and between any two
+a session lets nothing pass that neither the old one nor the new one would.
 """
 
 from __future__ import annotations
@@ -43,13 +44,15 @@ class SessionState(Enum):
 @dataclass(frozen=True, slots=True)
 class Session:
     """A device's session. `remaining` and `idle_limit` in seconds: until the deadline, 0 when it is over
-    or there is none; how long the device may be silent, None: for ever."""
+    or there is none; how long the device may be silent, None: for ever. `login_age`: seconds since the last
+    login, None where there was none since the session was revoked or the device was made."""
 
     user: str
     addresses: tuple[Address, ...]
     state: SessionState
     remaining: float
     idle_limit: float | None
+    login_age: float | None
 
 
 SESSION_FIELDS: Final = ("flags", "deadline", "idle_limit", "last_active")
@@ -84,6 +87,7 @@ def session_of(device: Device, now: int) -> Session:
         state_of(record, now),
         max(record["deadline"] - now, 0) / clock.NS_PER_SECOND,
         limit / clock.NS_PER_SECOND if limit else None,
+        max(now - record["login"], 0) / clock.NS_PER_SECOND if record["login"] else None,
     )
 
 
@@ -94,31 +98,53 @@ class Sessions:
         self._locked = locked
 
     def grant(self, address: str | Address, duration_s: float, idle_s: float | None = None) -> Session:
-        """Authorise the device for `duration_s` seconds from now, while it is not silent for longer
-        than `idle_s`. A grant replaces the one before. SessionError where the device is locked or the
-        times make no sense, DeviceError where no device has the address."""
-        for what, seconds in (("duration", duration_s), ("idle limit", idle_s)):
-            if seconds is not None and not 0 < seconds <= _LONGEST:
-                raise SessionError(
-                    "grant session",
-                    str(address),
-                    f"a {what} of {seconds} s",
-                    "give more than 0, at most 10 years",
-                )
+        """After a login: authorise the device for `duration_s` seconds from now, while it is not silent for
+        longer than `idle_s`. A grant replaces the one before, and a session that is good stays so meanwhile.
+        SessionError where the device is locked or the times make no sense, DeviceError where no device has
+        the address."""
+        _check_times("grant session", address, duration_s, idle_s)
         with self._slot(address) as (table, slot, view):
-            if view.load(slot, _OFFSETS["flags"], 4) & DEVICE_LOCKED:
-                raise SessionError("grant session", str(address), "the device is locked", "unlock it first")
             now = clock.now()
-            # The deadline comes last: what a program sees with it in place is the whole grant.
+            state = _state(view, slot, now)
+            if state is SessionState.LOCKED:
+                raise SessionError("grant session", str(address), "the device is locked", "unlock it first")
+            deadline = now + clock.nanoseconds(duration_s)
+            idle = clock.nanoseconds(idle_s) if idle_s else 0
+            # The other fields are of the old session or of the new one, and programs see any of both. So
+            # first comes a deadline before which the new one is good whatever they say; none, where the old
+            # one is over and a part of the new would bring it back. The new one's own comes last.
+            until = min(deadline, now + idle) if idle else deadline
+            view.store(slot, _OFFSETS["deadline"], 8, until if state is SessionState.AUTHORISED else 0)
             view.store(slot, _OFFSETS["last_active"], 8, now)
-            view.store(slot, _OFFSETS["idle_limit"], 8, clock.nanoseconds(idle_s) if idle_s else 0)
-            view.store(slot, _OFFSETS["deadline"], 8, now + clock.nanoseconds(duration_s))
+            view.store(slot, _OFFSETS["idle_limit"], 8, idle)
+            view.store(slot, _OFFSETS["login"], 8, now)
+            view.store(slot, _OFFSETS["deadline"], 8, deadline)
+            return _read(table, address)
+
+    def extend(self, address: str | Address, duration_s: float) -> Session:
+        """Without a login: let the device's session last `duration_s` seconds from now, if it would end
+        before. What rules say of the login's age goes by the last login still. SessionError where there is no
+        session that is good, or the time makes no sense, DeviceError where no device has the address."""
+        _check_times("extend session", address, duration_s, None)
+        with self._slot(address) as (table, slot, view):
+            now = clock.now()
+            state = _state(view, slot, now)
+            if state is not SessionState.AUTHORISED:
+                raise SessionError(
+                    "extend session",
+                    str(address),
+                    f"there is none that is good: {state.value}",
+                    "grant one, after a login",
+                )
+            deadline = max(view.load(slot, _OFFSETS["deadline"], 8), now + clock.nanoseconds(duration_s))
+            view.store(slot, _OFFSETS["deadline"], 8, deadline)
             return _read(table, address)
 
     def revoke(self, address: str | Address) -> Session:
         """End the device's session: its next packet needs another. DeviceError."""
         with self._slot(address) as (table, slot, view):
             view.store(slot, _OFFSETS["deadline"], 8, 0)
+            view.store(slot, _OFFSETS["login"], 8, 0)
             return _read(table, address)
 
     def lock(self, address: str | Address) -> Session:
@@ -152,6 +178,20 @@ class Sessions:
             slot = table.slot_of(address)
             with table.shared.raw("devices").view() as view:
                 yield table, slot, view
+
+
+def _check_times(operation: str, address: str | Address, duration_s: float, idle_s: float | None) -> None:
+    for what, seconds in (("duration", duration_s), ("idle limit", idle_s)):
+        if seconds is not None and not 0 < seconds <= _LONGEST:
+            raise SessionError(
+                operation, str(address), f"a {what} of {seconds} s", "give more than 0, at most 10 years"
+            )
+
+
+def _state(view: MapView, slot: int, now: int) -> SessionState:
+    flags = view.load(slot, _OFFSETS["flags"], 4)
+    times = (view.load(slot, _OFFSETS[name], 8) for name in SESSION_FIELDS[1:])
+    return state_by(flags, *times, now=now)
 
 
 def _read(table: DeviceTable, address: str | Address) -> Session:

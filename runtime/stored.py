@@ -14,17 +14,16 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.layout import json_text, typed_json
 from wardgate.runtime.layout.manifest import Manifest, ManifestError, TunnelIndex
 from wardgate.runtime.pinned import read_bytes, replace_bytes
-
-T = TypeVar("T")
+from wardgate.runtime.recent import Recent
 
 _HEAD_LENGTH: Final = 4
 _LEVEL: Final = 1
@@ -164,33 +163,8 @@ def _parts(manifest: Manifest, names: Iterable[str]) -> dict[str, Part]:
     return {name: Part.of(text.encode()) for name, text in texts.items()}
 
 
-class _Recent(Generic[T]):
-    """What was read of the latest pins. The number of a pin's inode is not used again."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._found: dict[tuple[int, int], T] = {}
-
-    def get(self, path: Path, read: Callable[[], T]) -> T:
-        status = path.stat()
-        found = self._found.get((status.st_dev, status.st_ino))
-        if found is None:
-            found = read()
-            self._keep((status.st_dev, status.st_ino), found)
-        return found
-
-    def set(self, path: Path, value: T) -> None:
-        status = path.stat()
-        self._keep((status.st_dev, status.st_ino), value)
-
-    def _keep(self, key: tuple[int, int], value: T) -> None:
-        while len(self._found) >= self._most:
-            del self._found[next(iter(self._found))]
-        self._found[key] = value
-
-
-_BRIEFS: Final[_Recent[Brief]] = _Recent(8)
-_MANIFESTS: Final[_Recent[Manifest]] = _Recent(4)
+_BRIEFS: Final[Recent[Brief]] = Recent(8)
+_MANIFESTS: Final[Recent[Manifest]] = Recent(4)
 
 
 def _foreign(path: Path, error: Exception) -> StoredManifestError:

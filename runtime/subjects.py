@@ -10,14 +10,32 @@ whole: an entry of a hash takes more than ten times the room of a name, and a sy
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.pinned import read_bytes, replace_bytes
+from wardgate.runtime.recent import Recent
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The users in the order of their ids, and the id of each."""
+
+    names: Sequence[str]
+    ids: Mapping[str, int]
+
+
+_KNOWN: Final[Recent[_Known]] = Recent(4)
+
+
+def _known(path: Path) -> _Known:
+    names = read_bytes(path).decode("ascii").split("\n")
+    return _Known(names, {name: number for number, name in enumerate(names, 1)})
 
 
 class SubjectError(WardgateError):
@@ -43,35 +61,39 @@ class Subjects:
         self._path = path
         self._capacity = capacity
 
-    def _read(self) -> list[str]:
-        return read_bytes(self._path).decode("ascii").split("\n") if self._path.exists() else []
+    def _read(self) -> _Known:
+        return _KNOWN.get(self._path, lambda: _known(self._path)) if self._path.exists() else _Known([], {})
 
     def ids(self) -> dict[str, int]:
         """Every known user's id."""
-        return {name: number for number, name in enumerate(self._read(), 1)}
+        return dict(self._read().ids)
 
     def names(self) -> dict[int, str]:
         """Every id's user."""
-        return dict(enumerate(self._read(), 1))
+        return dict(enumerate(self._read().names, 1))
 
     def name(self, subject: int) -> str:
         """The user of an id, empty for none."""
-        names = self._read()
+        names = self._read().names
         return names[subject - 1] if 0 < subject <= len(names) else ""
 
-    def assign(self, users: Iterable[str], used: Collection[int]) -> dict[str, int]:
+    def assign(self, users: Iterable[str], used: Callable[[], Collection[int]]) -> dict[str, int]:
         """The ids of `users`, made for those who have none yet.
 
-        `used` are the ids that devices hold: when all ids have been given out, one that no device
+        `used` gives the ids that devices hold: when all ids have been given out, one that no device
         holds and that is not asked for here goes to another user. SubjectError, with nothing changed,
         when none is left.
         """
-        names = self._read()
-        known = {name: number for number, name in enumerate(names, 1)}
-        wanted = set(users)
-        spare = [number for name, number in known.items() if name not in wanted and number not in used]
-        new = sorted(wanted - known.keys())
+        known, wanted = self._read(), set(users)
+        new = sorted(wanted - known.ids.keys())
+        if not new:
+            return {user: known.ids[user] for user in wanted}
+        names = list(known.names)
         room = self._capacity - 1 - len(names)
+        spare: list[int] = []
+        if len(new) > room:
+            held = used()
+            spare = [n for name, n in known.ids.items() if name not in wanted and n not in held]
         if len(new) > room + len(spare):
             raise SubjectError(
                 "add user",
@@ -82,6 +104,5 @@ class Subjects:
         for user, number in zip(new[room:], spare, strict=False):
             names[number - 1] = check_user(user)
         names += map(check_user, new[:room])
-        if new:
-            replace_bytes(self._path, "\n".join(names).encode("ascii"))
+        replace_bytes(self._path, "\n".join(names).encode("ascii"))
         return {user: number for number, user in enumerate(names, 1) if user in wanted}

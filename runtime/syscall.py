@@ -262,9 +262,6 @@ class _LinkInfo(ctypes.Structure):
     )
 
 
-_MODULE_NAME_BYTES: Final = 64
-
-
 class _BtfInfo(ctypes.Structure):
     _fields_ = (
         ("btf", ctypes.c_uint64),
@@ -279,7 +276,8 @@ class _BtfInfo(ctypes.Structure):
 @dataclass(frozen=True, slots=True)
 class ProgramInfo:
     """A loaded program. `map_ids` are the maps it uses; lengths are bytes of instructions; times
-    and counts are zero unless the kernel collects statistics (kernel.bpf_stats_enabled)."""
+    and counts are zero unless the kernel collects statistics (kernel.bpf_stats_enabled). `missed_runs`: of a
+    program that would have interrupted itself."""
 
     id: int
     type: int
@@ -293,6 +291,7 @@ class ProgramInfo:
     load_time: int
     run_time_ns: int
     run_count: int
+    missed_runs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +356,7 @@ def program_info(fd: Fd) -> ProgramInfo:
     return ProgramInfo(
         info.id, info.type, info.name.decode(errors="replace"), bytes(info.tag).hex(), tuple(ids),
         info.btf_id, info.xlated_length, info.jited_length, info.verified_instructions, info.load_time,
-        info.run_time_ns, info.run_count,
+        info.run_time_ns, info.run_count, info.recursion_misses,
     )  # fmt: skip
 
 
@@ -388,7 +387,7 @@ def link_info(fd: Fd) -> LinkInfo:
 
 def btf_info(fd: Fd) -> BtfInfo:
     """What the kernel says of loaded BTF."""
-    name = ctypes.create_string_buffer(_MODULE_NAME_BYTES)
+    name = ctypes.create_string_buffer(64)  # more than MODULE_NAME_LEN
     info = _BtfInfo(name=ctypes.addressof(name), name_length=len(name))
     _read_info(fd, info)
     return BtfInfo(info.id, info.size, bool(info.kernel), name.value.decode(errors="replace"))

@@ -12,6 +12,8 @@ from wardgate.runtime.layout.maps import MapFlag, MapType
 from wardgate.runtime.syscall import Fd, MapInfo
 
 _FORMATS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_PIECE: Final = 1024
+"""Slots that are looked at at once."""
 
 
 class MapView:
@@ -89,6 +91,16 @@ class MapView:
         first = self._cell(0, offset, size)
         cells: list[int] = self._cells[size].tolist()
         return cells[first :: self.stride // size]
+
+    def first(self, offset: int, size: int, value: int, *, start: int = 0) -> int | None:
+        """The first slot from `start` on whose aligned integer at `offset` is `value`; None: no one's is."""
+        base, step = self._cell(0, offset, size), self.stride // size
+        for slot in range(start, self.slots, _PIECE):
+            end = min(slot + _PIECE, self.slots)
+            piece = self._cells[size][base + slot * step : base + (end - 1) * step + 1 : step].tolist()
+            if value in piece:
+                return slot + int(piece.index(value))
+        return None
 
     def find(self, offset: int, size: int, value: int) -> list[int]:
         """The slots in which the integer at `offset` is `value`."""

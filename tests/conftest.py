@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 
 IN_CI = os.environ.get("WARDGATE_CI") == "1"
 BPF_FOLDER = Path("/sys/fs/bpf")
+PINNED = ("wardgate", "wardgate-roaming")
 NAMED_NAMESPACES = Path("/run/netns")
 WIREGUARD_SOCKETS = Path("/var/run/wireguard")
 SYSTEM_TOOLS = ("/usr/sbin", "/sbin")
@@ -157,7 +158,8 @@ def _bpf_mounted() -> bool:
 def _traces() -> set[str]:
     """Pins, named namespaces, interfaces and wireguard-go's sockets that are there now."""
     found = {f"interface /{path.name}" for path in Path("/sys/class/net").iterdir()}
-    for folder in (BPF_FOLDER, BPF_FOLDER / "wardgate", NAMED_NAMESPACES, WIREGUARD_SOCKETS):
+    pinned = [BPF_FOLDER / name for name in PINNED]
+    for folder in (BPF_FOLDER, *pinned, NAMED_NAMESPACES, WIREGUARD_SOCKETS):
         try:
             found.update(str(path) for path in folder.iterdir())
         except OSError:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 @click.option("--service", metavar="SERVICE", help="Such as 443/tcp or icmp; without it, all are shown.")
 @click.option("--authed", is_flag=True, help="While the device's session is authorised.")
 @click.option(
+    "--login-age", metavar="DURATION", callback=options.as_duration,
+    help="With --authed, how long ago the last login was; without it, a moment ago.",
+)  # fmt: skip
+@click.option(
     "--batch", metavar="FILE|-", type=click.File("r", encoding="utf-8", lazy=True),
     help="Answer the queries of a JSON Lines file, one JSON answer a line.",
 )  # fmt: skip
@@ -61,6 +65,7 @@ def explain_command(
     sender: str | None,
     service: str | None,
     authed: bool,
+    login_age: int | None,
     batch: TextIO | None,
     engine: str | None,
     packet: str | None,
@@ -77,6 +82,8 @@ def explain_command(
     """
     console.stream = batch is not None or pcap is not None
     if packet is not None or pcap is not None:
+        if login_age is not None:
+            raise click.UsageError("--login-age is about a question; sessions of packets just logged in")
         if (packet is not None and pcap is not None) or batch or to or sender or service or trace:
             raise click.UsageError("packets say themselves where they go: give --packet or --pcap alone")
         if (user is None) == (devices_file is None):
@@ -91,12 +98,14 @@ def explain_command(
         return 0
     if devices_file or link:
         raise click.UsageError("--devices and --link are about --packet and --pcap")
-    if batch and (user or to or sender or service or authed or trace):
+    if batch and (user or to or sender or service or authed or login_age or trace):
         raise click.UsageError("--batch has the questions in its file; give no other")
     if not batch and (not user or not (to or sender)):
         raise click.UsageError(
             "ask with --as USER and --to ADDRESS (or --from ADDRESS), or with --batch FILE"
         )
+    if login_age and not authed:
+        raise click.UsageError("--login-age is the age of a session's login; give --authed too")
     if to and sender:
         raise click.UsageError("--to and --from exclude each other")
     if trace and not service:
@@ -109,13 +118,18 @@ def explain_command(
         if trace:
             from wardgate.compiler.explain.query import Query
 
-            query = Query.parse(*words, service or "", authed=authed, inbound=bool(sender))
+            query = Query.parse(
+                *words, service or "", authed=authed, login_age=login_age, inbound=bool(sender)
+            )
             return _show_trace(console, asked, query, resolver)
         with opened(asked, engine or asked.default_engine, resolver) as answering:
             if batch:
                 _answer_batch(answering, batch)
             else:
-                _answer(console, asked, answering, words, service, authed=authed, inbound=bool(sender))
+                _answer(
+                    console, asked, answering, words, service,
+                    authed=authed, login_age=login_age, inbound=bool(sender),
+                )  # fmt: skip
     except ValueError as error:
         raise _bad_query(error) from None
     return 0
@@ -162,15 +176,16 @@ def _answer(
     service: str | None,
     *,
     authed: bool,
+    login_age: int | None,
     inbound: bool,
 ) -> None:
     from wardgate.compiler.explain.query import Query
 
     if service:
-        query = Query.parse(*words, service, authed=authed, inbound=inbound)
+        query = Query.parse(*words, service, authed=authed, login_age=login_age, inbound=inbound)
         answers.show(console, answering.answer(query))
         return
-    query = Query.parse(*words, authed=authed, inbound=inbound)
+    query = Query.parse(*words, authed=authed, login_age=login_age, inbound=inbound)
     answers.show_all(console, query, answers.by_services(asked, answering, query))
 
 

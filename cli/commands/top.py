@@ -14,7 +14,7 @@ from wardgate.cli import columns, options
 from wardgate.cli.console import Console
 from wardgate.cli.gates import open_gate
 from wardgate.cli.watching import until_stopped
-from wardgate.runtime.layout import duration
+from wardgate.runtime.layout import durations
 
 if TYPE_CHECKING:
     from wardgate.runtime.activity import Activity, Rate, Rates
@@ -91,7 +91,7 @@ def _height() -> int:
 
 
 def _since(found: Activity) -> str:
-    passed = duration.show(int((datetime.now(UTC) - found.loaded).total_seconds() * _NS))
+    passed = durations.show(int((datetime.now(UTC) - found.loaded).total_seconds() * _NS))
     return f"since {found.loaded:%Y-%m-%d %H:%M:%S} UTC ({passed})"
 
 

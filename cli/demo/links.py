@@ -59,6 +59,11 @@ class Links:
         flags = {"flags": _NO_DAD} if ":" in host else {}
         self._netlink.addr("add", index=self.index(name), address=host, prefixlen=int(length), **flags)
 
+    def remove_address(self, name: str, address: str) -> None:
+        """Take an address from an interface."""
+        host, length = address.split("/")
+        self._netlink.addr("del", index=self.index(name), address=host, prefixlen=int(length))
+
     def route(self, prefix: str, name: str, via: str | None = None) -> None:
         """Route `prefix` to an interface, or to the router `via` behind it."""
         gateway = {"gateway": via} if via else {}

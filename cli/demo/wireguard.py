@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +29,14 @@ class TunnelError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class RemotePeer:
-    """A peer as a device knows it; `allowed` are prefixes, `endpoint` is (address, port)."""
+    """A peer as a device knows it; `allowed` are prefixes, `endpoint` is (address, port), `preshared` a
+    key of 32 bytes that both have besides."""
 
     public: bytes
     public_text: str
     allowed: tuple[str, ...]
     endpoint: tuple[str, int] | None
+    preshared: bytes | None = None
 
 
 class Device(Protocol):
@@ -74,6 +77,8 @@ class KernelDevice:
                 wanted: dict[str, Any] = {"public_key": peer.public_text, "allowed_ips": list(peer.allowed)}
                 if peer.endpoint:
                     wanted |= {"endpoint_addr": peer.endpoint[0], "endpoint_port": peer.endpoint[1]}
+                if peer.preshared:
+                    wanted["preshared_key"] = b64encode(peer.preshared).decode()
                 netlink.set(self.name, peer=wanted)
 
     def close(self) -> None:
@@ -133,6 +138,8 @@ class UserspaceDevice:
         lines = ["set=1", f"private_key={keys.private.hex()}", f"listen_port={port}", "replace_peers=true"]
         for peer in peers:
             lines.append(f"public_key={peer.public.hex()}")
+            if peer.preshared:
+                lines.append(f"preshared_key={peer.preshared.hex()}")
             if peer.endpoint:
                 lines.append(f"endpoint={peer.endpoint[0]}:{peer.endpoint[1]}")
             lines += [f"allowed_ip={prefix}" for prefix in peer.allowed]

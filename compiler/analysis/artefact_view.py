@@ -13,6 +13,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 from wardgate.compiler.analysis.errors import AnalysisError
+from wardgate.compiler.analysis.levels import with_levels
 from wardgate.compiler.analysis.view import View
 from wardgate.compiler.language.model import PORT_PROTOCOLS
 from wardgate.compiler.lowering.lines import LineCollector, Lines
@@ -65,7 +66,12 @@ def view_of_artefact(artefact: bytes, name: str) -> View:
     columns, values = _decisions(judgements, patterns, 1 + max(service_classes))
     # Row 0 is bucket 0's, of which programs ask nothing.
     place = {pattern: number for number, pattern in enumerate(patterns, 1)}
-    view = View(
+    pattern_of = np.array([0, *(place[pattern] for pattern, _ in records)], np.int64)
+    begins = np.array([0, *(first for _, first in records)], np.int64)
+    rule_ids = judgements.rule_ids
+    _check_decisions(name, manifest, pattern_of, values, begins, rule_ids)
+    decisions = with_levels(pattern_of, columns, values, begins, judgements.ages)
+    return View(
         name=name,
         rule=lambda number: manifest.rules[number - 1],
         groups=_groups(manifest, collected),
@@ -75,18 +81,17 @@ def view_of_artefact(artefact: bytes, name: str) -> View:
         services=services,
         lines=collected,
         inbound_row=manifest.classes if inbound else None,
-        pattern=np.array([0, *(place[pattern] for pattern, _ in records)], np.int64),
+        pattern=decisions.pattern,
         version=_versions(manifest, name),
-        first=np.array([0, *(first for _, first in records)], np.int64),
-        rule_ids=judgements.rules.values.astype(np.int64),
+        first=begins,
+        rule_ids=rule_ids,
         prefix_of=lambda number: manifest.buckets[number - 1].prefix,
         members=lambda number: manifest.buckets[number - 1].rules,
         width=1 + max(service_classes),
-        columns=columns,
-        values=values,
+        columns=decisions.columns,
+        values=decisions.values,
+        levels=decisions.levels,
     )
-    _check_decisions(view, manifest)
-    return view
 
 
 def _merged(runs: Iterator[tuple[int, int]]) -> Sequence[tuple[int, int]]:
@@ -123,17 +128,19 @@ def _decisions(judgements: Judgements, patterns: Sequence[int], width: int) -> t
     return Lists(np.concatenate(columns), offsets), Lists(np.concatenate(values), offsets)
 
 
-def _check_decisions(view: View, manifest: Manifest) -> None:
+def _check_decisions(
+    name: str, manifest: Manifest, pattern: Integers, values: Lists, first: Integers, rule_ids: Integers
+) -> None:
     """Every decision leads to a rule."""
-    most = np.maximum.reduceat(view.values.values, view.values.offsets[:-1])[view.pattern]
+    most = np.maximum.reduceat(values.values, values.offsets[:-1])[pattern]
     deciding = np.flatnonzero(most)
-    first, counts = view.first[deciding], (most[deciding] >> VERDICT_BITS) + 1
-    outside = deciding[first + counts > len(view.rule_ids)]
+    begins, counts = first[deciding], (most[deciding] >> VERDICT_BITS) + 1
+    outside = deciding[begins + counts > len(rule_ids)]
     if len(outside):
-        raise _broken(view.name, f"bucket {outside[0]} decides by rules that are in no table")
-    ids = view.rule_ids[ranges(first, counts)]
+        raise _broken(name, f"bucket {outside[0]} decides by rules that are in no table")
+    ids = rule_ids[ranges(begins, counts)]
     if len(ids) and not 1 <= int(ids.min()) <= int(ids.max()) <= len(manifest.rules):
-        raise _broken(view.name, f"buckets have rules {ids.min()} to {ids.max()} of {len(manifest.rules)}")
+        raise _broken(name, f"buckets have rules {ids.min()} to {ids.max()} of {len(manifest.rules)}")
 
 
 def _versions(manifest: Manifest, name: str) -> Integers:

@@ -14,6 +14,7 @@ from wardgate.compiler.analysis.address_space import AddressSpace, address_space
 from wardgate.compiler.analysis.areas import describe_addresses
 from wardgate.compiler.analysis.boxes import Box, Entries, boxes
 from wardgate.compiler.analysis.errors import AnalysisError
+from wardgate.compiler.analysis.levels import Openness
 from wardgate.compiler.analysis.people import Directory
 from wardgate.compiler.analysis.profiles import Profiles
 from wardgate.compiler.analysis.service_space import (
@@ -25,7 +26,6 @@ from wardgate.compiler.analysis.service_space import (
     service_space,
 )
 from wardgate.compiler.analysis.statements import (
-    CHANGES,
     Change,
     Compared,
     Difference,
@@ -33,7 +33,7 @@ from wardgate.compiler.analysis.statements import (
     Statement,
     Witness,
 )
-from wardgate.compiler.analysis.view import Openness, View
+from wardgate.compiler.analysis.view import View
 from wardgate.compiler.collection import paused_collection
 from wardgate.compiler.language.model import Packet
 from wardgate.compiler.lowering.ragged import Integers
@@ -82,8 +82,7 @@ class _Comparison:
             for whole in boxes(entries)
             for box in self._of_one_form(whole)
         ]
-        order = {change: place for place, change in enumerate(CHANGES)}
-        statements.sort(key=lambda one: (order[one.change], one.inbound, -one.users, str(one.people)))
+        statements.sort(key=lambda one: (one.change.order, one.inbound, -one.users, str(one.people)))
         compared = Compared(
             len(self._pairs),
             len(directions),
@@ -97,7 +96,7 @@ class _Comparison:
         rows, cells, kinds = self._differing(inbound)
         keys, kind = np.unique(kinds, return_inverse=True)
         changed = self._changes(keys)
-        for change in CHANGES:
+        for change in sorted({change for found in changed for change in found}, key=lambda one: one.order):
             services = [found.get(change, 0) for found in changed]
             mine = np.flatnonzero(np.array([bool(one) for one in services], bool)[kind])
             # Different pairs of profiles may come to the same.
@@ -240,11 +239,13 @@ def _memberships(old: View, new: View) -> tuple[Membership, ...]:
 
 
 def _changes(before: Openness, after: Openness) -> Mapping[Change, int]:
+    differs = before != after
+    pairs = np.unique(before[differs].astype(np.uint64) << np.uint64(32) | after[differs].astype(np.uint64))
     found = {}
-    for change in CHANGES:
+    for pair in pairs.tolist():
+        change = Change(pair >> 32, pair & (1 << 32) - 1)
         mask = (before == change.before) & (after == change.after)
-        if mask.any():
-            found[change] = int.from_bytes(np.packbits(mask, bitorder="little").tobytes(), "little")
+        found[change] = int.from_bytes(np.packbits(mask, bitorder="little").tobytes(), "little")
     return found
 
 

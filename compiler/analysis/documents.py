@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from wardgate.compiler.analysis.areas import Area
+from wardgate.compiler.analysis.levels import verdict_label, within_of
 from wardgate.compiler.analysis.people import Kind, People, Term
 from wardgate.compiler.analysis.service_space import Services
 from wardgate.compiler.analysis.statements import Difference, Statement, Witness
-from wardgate.compiler.analysis.view import LABELS, Decided
+from wardgate.compiler.analysis.view import Decided
 from wardgate.compiler.language.services import service_label
 from wardgate.runtime.layout.manifest import RuleSource
 
@@ -40,8 +41,10 @@ def _statement(statement: Statement) -> dict[str, Any]:
     change = statement.change
     return {
         "widens": change.widens,
-        "before": LABELS[change.before],
-        "after": LABELS[change.after],
+        "before": verdict_label(change.before),
+        "after": verdict_label(change.after),
+        "within_before": within_of(change.before),
+        "within_after": within_of(change.after),
         "direction": "from" if statement.inbound else "to",
         "as": _people(statement.people),
         "users": statement.users,

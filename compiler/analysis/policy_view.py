@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from wardgate.compiler.analysis.levels import with_levels
 from wardgate.compiler.analysis.view import View
 from wardgate.compiler.artefact.describe import describe_rules
 from wardgate.compiler.collection import paused_collection
@@ -56,6 +57,11 @@ class PolicyTables:
             found: list[int] = buckets.rules.values[offsets[bucket - 1] : offsets[bucket]].tolist()
             return found
 
+        first = np.append(0, offsets[:-1])
+        within = np.array([0, *(rule.within or 0 for rule in self.policy.rules)], np.int64)
+        decisions = with_levels(
+            patterns.of_bucket, patterns.columns, patterns.values, first, within[buckets.rules.values]
+        )
         return View(
             name=self._name,
             rule=lambda number: self._rules[number - 1],
@@ -68,15 +74,16 @@ class PolicyTables:
             ),
             lines=lines,
             inbound_row=len(chosen.classes) + 1 if self._inbound else None,
-            pattern=patterns.of_bucket,
+            pattern=decisions.pattern,
             version=np.append(0, np.where(six, 6, 4)),
-            first=np.append(0, offsets[:-1]),
+            first=first,
             rule_ids=buckets.rules.values,
             prefix_of=prefix_of,
             members=members,
             width=patterns.width,
-            columns=patterns.columns,
-            values=patterns.values,
+            columns=decisions.columns,
+            values=decisions.values,
+            levels=decisions.levels,
         )
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
+from wardgate.compiler.analysis.levels import Openness
 from wardgate.compiler.analysis.service_space import ServiceSpace
-from wardgate.compiler.analysis.view import Openness, View
+from wardgate.compiler.analysis.view import View
 from wardgate.compiler.lowering.ragged import Integers
 
 _CELLS = 1 << 22
@@ -58,7 +59,7 @@ class Profiles:
         return self._views[place].openness(patterns, self._space.classes[place][version or 4])
 
     def rows(self, numbers: Iterable[int]) -> Mapping[int, Openness]:
-        """What these profiles let pass of each atom: view.DENY, MFA or ALLOW."""
+        """What these profiles let pass of each atom, as levels."""
         alike: dict[tuple[int, int], list[tuple[int, int]]] = {}
         for number in numbers:
             place, pattern, version = self._sample[number]

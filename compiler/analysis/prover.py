@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from wardgate.compiler.analysis.address_space import AddressSpace, address_space, example_address
 from wardgate.compiler.analysis.errors import AnalysisError
+from wardgate.compiler.analysis.levels import ALLOW, FRESH, Openness
 from wardgate.compiler.analysis.memberships import (
     Concerned,
     Memberships,
@@ -23,7 +24,7 @@ from wardgate.compiler.analysis.memberships import (
 from wardgate.compiler.analysis.policy_view import PolicyTables
 from wardgate.compiler.analysis.profiles import Profiles
 from wardgate.compiler.analysis.service_space import Mask, ServiceSpace, service_space
-from wardgate.compiler.analysis.view import ALLOW, MFA, Openness, View
+from wardgate.compiler.analysis.view import View
 from wardgate.compiler.language.model import Assertion, AssertionKind, Packet, Policy
 from wardgate.compiler.language.services import service_label
 from wardgate.compiler.semantics import Decision, Session, evaluate
@@ -34,8 +35,9 @@ _SESSIONS = {
     True: (Session.AUTHORISED,),
     False: (Session.NONE,),
 }
-_LEAST = {Session.NONE: ALLOW, Session.AUTHORISED: MFA}
-"""The least open verdict that passes in a session."""
+_LEAST = {Session.NONE: ALLOW, Session.AUTHORISED: FRESH}
+"""The least level that passes in a session. One that is authorised is so since a moment ago; what passes
+later passes then too, and what passes without a session always does."""
 
 _CELLS = 1 << 20
 """Cells of rows that are looked at at once."""

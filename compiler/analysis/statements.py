@@ -6,40 +6,75 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wardgate.compiler.analysis.areas import Area
+from wardgate.compiler.analysis.levels import ALLOW, DENY, MFA, level_label, within_of
 from wardgate.compiler.analysis.people import People
 from wardgate.compiler.analysis.service_space import Services
-from wardgate.compiler.analysis.view import ALLOW, DENY, LABELS, MFA, Decided
+from wardgate.compiler.analysis.view import Decided
 from wardgate.compiler.language.model import Packet
+from wardgate.runtime.layout.durations import words
 from wardgate.runtime.layout.manifest import RuleSource
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A verdict before and after; `words` is what that is for a user, `inbound_words` where others send."""
+    """How much passes before and after, as levels."""
 
     before: int
     after: int
-    words: str
-    inbound_words: str
 
     @property
     def widens(self) -> bool:
         """Whether something passes, in one state of the session at least, that did not before."""
         return self.after > self.before
 
+    @property
+    def words(self) -> str:
+        """What it is for a user."""
+        return self._kind[0].format(login=_login(self.after))
+
+    @property
+    def inbound_words(self) -> str:
+        """The same where others send."""
+        return self._kind[1].format(login=_login(self.after))
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """For sorting: those first that widen access."""
+        return [*_KINDS].index(self._key), self.before, self.after
+
+    @property
+    def _key(self) -> tuple[int, int, bool]:
+        return _coarse(self.before), _coarse(self.after), self.widens
+
+    @property
+    def _kind(self) -> tuple[str, str]:
+        return _KINDS[self._key]
+
     def __str__(self) -> str:
-        return f"{LABELS[self.before]} -> {LABELS[self.after]}"
+        return f"{level_label(self.before)} -> {level_label(self.after)}"
 
 
-CHANGES = (
-    Change(DENY, ALLOW, "gains access", "can be reached"),
-    Change(DENY, MFA, "gains access, with a login", "can be reached, with a login"),
-    Change(MFA, ALLOW, "no longer needs a login", "can be reached without a login"),
-    Change(ALLOW, MFA, "needs a login now", "can be reached only with a login now"),
-    Change(ALLOW, DENY, "loses access", "can no longer be reached"),
-    Change(MFA, DENY, "loses access, which took a login", "can no longer be reached with a login"),
-)
-"""All changes, those first that widen access."""
+_KINDS = {
+    (DENY, ALLOW, True): ("gains access", "can be reached"),
+    (DENY, MFA, True): ("gains access, with {login}", "can be reached, with {login}"),
+    (MFA, ALLOW, True): ("no longer needs a login", "can be reached without a login"),
+    (MFA, MFA, True): ("{login} is enough now", "can be reached with {login} now"),
+    (ALLOW, MFA, False): ("needs {login} now", "can be reached only with {login} now"),
+    (MFA, MFA, False): ("needs {login} now", "can be reached only with {login} now"),
+    (ALLOW, DENY, False): ("loses access", "can no longer be reached"),
+    (MFA, DENY, False): ("loses access, which took a login", "can no longer be reached with a login"),
+}
+"""What a change is, by the verdicts before and after and whether it widens."""
+
+
+def _coarse(level: int) -> int:
+    """MFA whatever the login's age."""
+    return level if level in (DENY, ALLOW) else MFA
+
+
+def _login(level: int) -> str:
+    within = within_of(level)
+    return f"a login within {words(within)}" if within else "a login"
 
 
 @dataclass(frozen=True, slots=True)

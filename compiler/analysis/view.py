@@ -12,33 +12,26 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from wardgate.compiler.analysis.levels import DENY, Openness, verdict_label
 from wardgate.compiler.lowering.lines import PAGE, PAGE_BITS, Lines
 from wardgate.compiler.lowering.patterns import VERDICT_BITS
-from wardgate.compiler.lowering.ragged import Integers, Lists, distinct, offsets_of
+from wardgate.compiler.lowering.ragged import Integers, Lists, distinct, offsets_of, ranges
 from wardgate.compiler.validation.services import DecodedServices
 from wardgate.runtime.layout.manifest import RuleSource
 
-DENY, MFA, ALLOW = 0, 1, 2
-"""Verdicts by how much they let pass. No bucket and no rule are DENY."""
-
-LABELS = ("deny", "mfa", "allow")
-
-_OPENNESS = np.array([DENY, ALLOW, MFA, DENY], np.uint8)
-"""Of layout.codes.Verdict's numbers."""
-
-_VERDICT = (1 << VERDICT_BITS) - 1
 _ENTRIES = 1 << 22
 """Entries of rows that are looked at at once."""
 
-Openness = npt.NDArray[np.uint8]
+_LEVEL_BITS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
     """Why a packet has its verdict: `prefix` of the bucket, None where there is none; `rule` that decides,
-    None where none matches; `bucket` are the rules that make the bucket up."""
+    None where none matches; `bucket` are the rules that make the bucket up. `level`: how much that lets pass,
+    see levels."""
 
-    verdict: int
+    level: int
     prefix: str | None
     rule: RuleSource | None
     bucket: tuple[RuleSource, ...]
@@ -46,7 +39,7 @@ class Decided:
     @property
     def label(self) -> str:
         """`allow`, `mfa` or `deny`."""
-        return LABELS[self.verdict]
+        return verdict_label(self.level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +55,8 @@ class View:
     - `pattern`, `version` and `first`, of each bucket, of bucket 0 (none) first: the number of its row of
       decisions, the IP version of its prefix, and where its rules begin in `rule_ids`. `prefix_of`: its
       prefix as text. `members`: the ids of its rules.
-    - `width`, `columns` and `values`: the rows of decisions as runs; see lowering.patterns.
+    - `width`, `columns` and `values`: the rows of decisions as runs; see lowering.patterns. `levels`: of each
+      value, how much it lets pass; see levels.
     """
 
     name: str
@@ -83,6 +77,7 @@ class View:
     width: int
     columns: Lists
     values: Lists
+    levels: Openness
 
     def class_number(self, user: str | None) -> int:
         """The class of a user; None: one whom it does not name."""
@@ -103,37 +98,34 @@ class View:
 
     def openness(self, patterns: Integers, columns: Integers) -> Openness:
         """How much these rows of decisions let pass of these service classes."""
-        entries = self._entries(patterns)[:, columns]
-        found: Openness = _OPENNESS[entries & _VERDICT]
+        runs = self.columns.take(patterns)
+        starts = runs.owners * self.width + runs.values
+        lengths = np.diff(starts, append=len(patterns) * self.width)
+        levels = self.levels[ranges(self.values.offsets[patterns], self.values.counts[patterns])]
+        found: Openness = np.repeat(levels, lengths).reshape(-1, self.width)[:, columns]
         return found
 
     def alike(self) -> Integers:
         """For each row of decisions, the first one with the same verdicts, whichever rules give them."""
-        openness = _OPENNESS[self.values.values & _VERDICT].astype(np.int64)
+        openness = self.levels.astype(np.int64)
         starts = self.values.offsets[:-1]
         kept = np.ones(len(openness), bool)
         kept[1:] = openness[1:] != openness[:-1]
         kept[starts] = True
-        runs = (self.columns.values << VERDICT_BITS | openness)[kept]
+        runs = (self.columns.values << _LEVEL_BITS | openness)[kept]
         number, first = distinct(Lists(runs, offsets_of(np.add.reduceat(kept.astype(np.int64), starts))))
         found: Integers = first[number]
         return found
 
-    def _entries(self, patterns: Integers) -> Integers:
-        runs, entries = self.columns.take(patterns), self.values.take(patterns)
-        starts = runs.owners * self.width + runs.values
-        lengths = np.diff(starts, append=len(patterns) * self.width)
-        return np.repeat(entries.values, lengths).reshape(-1, self.width)
-
     def decided(self, bucket: int, service_class: int) -> Decided:
         """The decision of a bucket about a service class."""
-        entry = self._entry(bucket, service_class)
-        verdict = int(_OPENNESS[entry & _VERDICT])
         if not bucket:
-            return Decided(verdict, None, None, ())
+            return Decided(DENY, None, None, ())
+        run = self._run(bucket, service_class)
+        entry, level = int(self.values.values[run]), int(self.levels[run])
         rule = self.rule(int(self.rule_ids[self.first[bucket] + (entry >> VERDICT_BITS)])) if entry else None
         return Decided(
-            verdict, self.prefix_of(bucket), rule, tuple(self.rule(number) for number in self.members(bucket))
+            level, self.prefix_of(bucket), rule, tuple(self.rule(number) for number in self.members(bucket))
         )
 
     def deciding(self, buckets: Integers, service_classes: Integers) -> set[int]:
@@ -155,9 +147,9 @@ class View:
         found: Integers = entries.values[np.searchsorted(starts, asked, "right") - 1]
         return found
 
-    def _entry(self, bucket: int, service_class: int) -> int:
-        """The entry of a bucket's row of decisions."""
+    def _run(self, bucket: int, service_class: int) -> int:
+        """Where in `values` the entry of a bucket's row of decisions is."""
         pattern = self.pattern[bucket]
         start, end = self.columns.offsets[pattern], self.columns.offsets[pattern + 1]
         run = np.searchsorted(self.columns.values[start:end], service_class, "right") - 1
-        return int(self.values.values[start + run])
+        return int(start + run)

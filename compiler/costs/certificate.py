@@ -22,28 +22,32 @@ _PICOSECONDS: Final = 1000
 
 def certify(decision: Decision, manifest: Manifest) -> Certificate:
     """The certificate of the artefact that `manifest` describes, whose tables follow `decision`."""
-    names = {table.name for table in manifest.tables}
+    names = {table.name: table.element * table.count for table in manifest.tables}
+    within = names.get("within", 0)
     ports, mfa = "ports_pages" in names, any(rule.action == "mfa" for rule in manifest.rules)
     inbound = any(rule.inbound for rule in manifest.rules)
     survey, chosen = decision.survey, decision.chosen
     gate = situation(survey, ports=ports, mfa=mfa)
     prediction = predict(chosen, survey, gate)
     without_session = predict(chosen, survey, situation(survey, ports=ports, mfa=False))
-    sizes = [table.element * table.count for table in manifest.tables]
+    recent = predict(chosen, survey, situation(survey, ports=ports, mfa=mfa, within=within))
+    sizes = list(names.values())
     paths: list[PathCost] = []
     for version in sorted(prediction.decisions["hot"]):
         loads = _table_loads(decision, version, ports)
         paths.append(_passed(f"IPv{version}, an allow rule", version, loads, 2, without_session))
         if mfa:
             paths.append(_passed(f"IPv{version}, an mfa rule", version, loads, 3, prediction))
-        paths.append(_dropped(f"IPv{version}, dropped", loads, mfa, inbound))
+        if within:
+            paths.append(_passed(f"IPv{version}, an mfa rule `within`", version, loads + 1, 3, recent))
+        paths.append(_dropped(f"IPv{version}, dropped", loads + bool(within), mfa, inbound))
     largest = max(sizes, default=0)
     return Certificate(
         choices=tuple(_choice(decision, structure, prediction) for structure in chosen),
         paths=tuple(paths),
         table_bytes=sum(sizes),
         kernel_table_bytes=sum(table_bytes(size) for size in sizes),
-        touched=prediction.touched,
+        touched=recent.touched,
         devices=gate.devices,
         slots=DEVICE_SLOTS,
         maps=tuple(map_cost(MAPS_BY_NAME[use.name], use.entries) for use in manifest.maps),

@@ -46,7 +46,7 @@ class Decision:
     considered: int
 
 
-def situation(survey: Survey, *, ports: bool = True, mfa: bool = True) -> Situation:
+def situation(survey: Survey, *, ports: bool = True, mfa: bool = True, within: int = 0) -> Situation:
     """The gate that predictions for a policy are for."""
     rooms = [
         max(candidate.parameter for candidate in survey.of(tunnel))
@@ -54,7 +54,9 @@ def situation(survey: Survey, *, ports: bool = True, mfa: bool = True) -> Situat
         if survey.of(tunnel)
     ]
     devices = min(rooms, default=DEVICE_SLOTS)
-    return Situation(min(devices, MOST_DEVICES), 2 if survey.classes <= _SHORT_CLASSES else 4, ports, mfa)
+    return Situation(
+        min(devices, MOST_DEVICES), 2 if survey.classes <= _SHORT_CLASSES else 4, ports, mfa, within
+    )
 
 
 def plan_bytes(chosen: Chosen, survey: Survey) -> int:

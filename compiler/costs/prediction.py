@@ -6,6 +6,7 @@ left of it, `|` for both sides:
     device address -> owner -> policy class | remote address -> route -> destination class
     both -> reach -> bucket -> its record | ports -> service class
     both -> judge -> rule -> counters; with a session's deadline from the device's record
+    rule -> what it says of the login's age, where it does
 
 A decision waits for the longest way through these, and does the work of all of them.
 
@@ -24,6 +25,7 @@ from typing import Final, Literal, get_args
 
 from wardgate.compiler.costs.latency import LINE, behind
 from wardgate.compiler.lowering.survey import Candidate, Structure, Survey
+from wardgate.runtime.layout.records import DEVICE
 
 Traffic = Literal["hot", "busy", "spread"]
 TRAFFIC: Final[tuple[Traffic, ...]] = get_args(Traffic)
@@ -31,7 +33,7 @@ _FLOWS: Final[Mapping[Traffic, float]] = {"hot": 1, "busy": 4096, "spread": floa
 """Different segments: one; as many as a busy gateway has open; of all devices to all destinations, evenly."""
 
 OWNER_BYTES: Final = 8
-DEVICE_BYTES: Final = 32
+DEVICE_BYTES: Final = DEVICE.size
 HITS_BYTES: Final = 16
 BUCKET_BYTES: Final = 8
 PROCESSOR_BYTES: Final = 1024
@@ -74,12 +76,13 @@ class Part:
 class Situation:
     """What a prediction is for, apart from the plan: a gate with `devices`, each of its own user, whose
     addresses are the first of the tunnel, and whose classes take `class_bytes` each; a policy that tells
-    `ports` apart, or asks for sessions (`mfa`)."""
+    `ports` apart, or asks for sessions (`mfa`), or for the age of logins, from so many bytes (`within`)."""
 
     devices: int
     class_bytes: int
     ports: bool
     mfa: bool
+    within: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ def _parts(
         "buckets": Part(1, buckets),
         "bucket_rules": Part(1, rest - services),
         "devices": Part(1, devices * DEVICE_BYTES, MAP_NS) if situation.mfa else Part(0, 0),
+        "within": Part(1, situation.within) if situation.within else Part(0, 0),
     }
     for structure, candidate in chosen.items():
         share = 1.0 if structure in ("reach", "judge") else 1 / max(len(versions), 1)
@@ -206,6 +210,6 @@ def _decision(version: int, parts: Mapping[str, Part], waits: Mapping[str, float
     bucket = max(user, waits[route]) + waits["reach"] + waits["buckets"]
     rule = max(bucket, waits["services"]) + waits["judge"] + waits["bucket_rules"]
     # Nobody waits for what is stored in the counters.
-    longest = max(rule, user + waits["devices"])
+    longest = max(rule + waits["within"], user + waits["devices"])
     other = {"tunnel4", "route4", "tunnel6", "route6"} - {tunnel, route}
     return longest + sum(part.work for name, part in parts.items() if name not in other)

@@ -13,23 +13,25 @@ from wardgate.runtime.layout.manifest import RuleSource
 
 @dataclass(frozen=True, slots=True)
 class RuleReference:
-    """The rule that decided, and where it stands."""
+    """The rule that decided, and where it stands; `within`: the seconds that it gives a login, None where it
+    does not say."""
 
     file: str
     line: int
     column: int
     text: str
+    within: int | None = None
 
     @classmethod
     def of_source(cls, source: RuleSource) -> RuleReference:
         """From an artefact's manifest."""
-        return cls(source.file, source.line, source.column, source.text)
+        return cls(source.file, source.line, source.column, source.text, source.within)
 
     @classmethod
     def of_rule(cls, rule: Rule) -> RuleReference:
         """From a parsed policy."""
         position = rule.position
-        return cls(position.file, position.line, position.column, rule.text)
+        return cls(position.file, position.line, position.column, rule.text, rule.within)
 
     def to_json(self) -> dict[str, Any]:
         """Its JSON object."""
@@ -53,10 +55,11 @@ class Answer:
         return self.reason is Reason.PASS
 
     def to_json(self) -> dict[str, Any]:
-        """Its JSON object: the query's fields, then verdict, pass, reason, prefix and rule."""
+        """Its JSON object: the query's fields, then verdict, within, pass, reason, prefix and rule."""
         return {
             **self.query.to_json(),
             "verdict": self.verdict.label,
+            "within": self.rule.within if self.rule else None,
             "pass": self.passes,
             "reason": self.reason.label,
             "prefix": self.prefix,

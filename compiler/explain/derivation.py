@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
+from math import inf
 from typing import Any, Final
 
 from wardgate.compiler.explain.answer import Answer, RuleReference
@@ -33,7 +34,7 @@ from wardgate.compiler.language.model import (
     ServiceForm,
 )
 from wardgate.compiler.semantics.effective import buckets, effective_rules, subjects_of
-from wardgate.compiler.semantics.reference import VERDICTS, matching_rules
+from wardgate.compiler.semantics.reference import VERDICTS, matching_rules, strictness
 from wardgate.runtime.layout.manifest import Bucket, Manifest, RuleSource
 
 _PRECEDENCE: Final = tuple(action.value for action in VERDICTS)
@@ -118,7 +119,7 @@ def derive(policy: Policy, query: Query) -> Derivation:
     )
     bucket = containing[0][1] if containing else ()
     matching = matching_rules(bucket, packet)
-    ranked = sorted(matching, key=lambda rule: (_PRECEDENCE.index(rule.action.value), rule.id))
+    ranked = sorted(matching, key=lambda rule: (_PRECEDENCE.index(rule.action.value), *strictness(rule)))
     winner = ranked[0] if ranked else None
     weighed = (
         _weigh(rule, rule in matching, winner, len(matching), packet.remote.version) for rule in bucket
@@ -131,7 +132,7 @@ def _weigh(rule: Rule, matches: bool, winner: Rule | None, matching: int, versio
     if winner is None or not matches:
         return Weighed(grant, False, False, f"is about {_services(rule.services, version)}")
     if rule is not winner:
-        return Weighed(grant, True, False, _outranked(rule.action.value, winner.action.value))
+        return Weighed(grant, True, False, _outranked(grant, _grant_of_rule(winner)))
     return Weighed(grant, True, True, _wins(rule.action.value) if matching > 1 else "alone in matching")
 
 
@@ -171,10 +172,13 @@ def _infer(rule: RuleSource, winner: RuleSource | None) -> Weighed:
         return Weighed(grant, False, False, "is about other services")
     if rule is winner:
         return Weighed(grant, True, True, "no rule that comes before it matches")
-    ranks = [(_PRECEDENCE.index(one.action), one.id) for one in (rule, winner)]
+    ranks = [
+        (_PRECEDENCE.index(one.action), inf if one.within is None else one.within, one.id)
+        for one in (rule, winner)
+    ]
     if ranks[0] < ranks[1]:
         return Weighed(grant, False, False, "is about other services, or it would decide")
-    return Weighed(grant, None, False, f"{_outranked(rule.action, winner.action)}, if it matches")
+    return Weighed(grant, None, False, f"{_outranked(grant, _grant_of_source(winner))}, if it matches")
 
 
 def _rules(manifest: Manifest, bucket: Bucket) -> Sequence[RuleSource]:
@@ -186,8 +190,12 @@ def _wins(action: str) -> str:
     return f"{action} comes before {' and '.join(after)}" if after else "the first that says so"
 
 
-def _outranked(action: str, winner: str) -> str:
-    return f"{winner} comes before {action}" if action != winner else "another line says the same before it"
+def _outranked(grant: Grant, winner: Grant) -> str:
+    if grant.action != winner.action:
+        return f"{winner.action} comes before {grant.action}"
+    if grant.rule.within != winner.rule.within:
+        return "another line gives a login less time"
+    return "another line says the same before it"
 
 
 def _grant_of_rule(rule: Rule) -> Grant:

@@ -53,7 +53,7 @@ class ReferenceEngine:
     def answer(self, query: Query) -> Answer:
         """What the policy says, and in a session that is there or not, what becomes of the packet."""
         session = Session.AUTHORISED if query.authed else Session.NONE
-        decision = self._evaluator.evaluate(query.user, query.packet, session)
+        decision = self._evaluator.evaluate(query.user, query.packet, session, query.login_age or 0)
         reason = decision.reason
         if query.packet.inbound and reason is Reason.NO_BUCKET:
             # Towards a device, what the policy does not speak of could still be the reply of a flow.

@@ -13,11 +13,12 @@ from wardgate.runtime.layout.manifest import Manifest
 from wardgate.runtime.layout.maps import SUBJECT_CLASS
 
 FAR: Final = (1 << 63) - 1
-"""A session's deadline that no clock comes to, in ns."""
+"""A session's deadline that no clock comes to, in ns; as a login's time, one that is always recent."""
 
 
 class Enrolment:
-    """The devices of a gate that packets come from one by one; `authed`: their sessions are authorised."""
+    """The devices of a gate that packets come from one by one; `authed`: their sessions are authorised,
+    with a login a moment ago."""
 
     def __init__(self, manifest: Manifest, *, authed: bool) -> None:
         self._manifest, self._authed = manifest, authed
@@ -42,6 +43,7 @@ class Enrolment:
             address,
             device.user,
             deadline=FAR if self._authed else 0,
+            login=FAR if self._authed else 0,
             slot=device.slot,
             subject=subject,
             classes=before or bytes(SUBJECT_CLASS.value_size),

@@ -38,7 +38,13 @@ from wardgate.compiler.language.model import (
 )
 from wardgate.compiler.lowering.services import service_classes
 from wardgate.compiler.semantics.evaluator import Evaluator
-from wardgate.compiler.semantics.reference import Session, matching_rules, reason_for, verdict_of
+from wardgate.compiler.semantics.reference import (
+    Session,
+    matching_rules,
+    reason_for,
+    strictness,
+    verdict_of,
+)
 from wardgate.compiler.semantics.services import any_matches
 from wardgate.runtime.layout.codes import Direction, Reason, Verdict
 
@@ -86,7 +92,8 @@ class _Outcome:
 
 
 class ReferenceJudge:
-    """Judges packets one after the other; what passed lets its replies pass. `authed`: all sessions are."""
+    """Judges packets one after the other; what passed lets its replies pass. `authed`: all sessions are, with
+    a login a moment ago."""
 
     def __init__(self, policy: Policy, *, authed: bool) -> None:
         self._evaluator = Evaluator(policy)
@@ -197,7 +204,7 @@ class ReferenceJudge:
             number = port if view.protocol in PORT_PROTOCOLS else None
             matching = matching_rules(bucket, Packet(view.remote, view.protocol, number, inbound))
             verdict, rule = verdict_of(matching)
-        reason = reason_for(verdict, self._session)
+        reason = reason_for(verdict, rule, self._session, 0.0)
         if unknown and verdict is Verdict.NONE:
             reason = Reason.FRAGMENT
         if reason is Reason.PASS and by_flow:
@@ -234,7 +241,7 @@ def _fragments_of(reading: Reading, direction: Direction) -> _Fragments:
 
 
 def _of_every_service(bucket: tuple[Rule, ...], version: int) -> tuple[Verdict, Rule | None]:
-    """The verdict that all services have in a bucket, and the first rule of the source that gives it to one;
+    """The verdict that all services have in a bucket, and of the rules that give it to one the strictest;
     NONE where they differ."""
     classes = service_classes({form for rule in bucket for form in rule.services})
     services: list[tuple[int, int | None]] = [
@@ -251,4 +258,4 @@ def _of_every_service(bucket: tuple[Rule, ...], version: int) -> tuple[Verdict, 
     if len(verdicts) != 1 or verdicts == {Verdict.NONE}:
         return Verdict.NONE, None
     rules = [rule for _, rule in found if rule is not None]
-    return verdicts.pop(), min(rules, key=lambda rule: rule.id)
+    return verdicts.pop(), min(rules, key=strictness)

@@ -30,6 +30,12 @@ SUBJECT: Final = 1
 SESSION_NS: Final = 3_600 * 10**9
 """How far ahead the deadline of an authorised session lies."""
 
+_SOON_NS: Final = 5 * 10**8
+"""How much later than asked for a login is: the packet is judged a little after the probe is made, and by a
+clock that is late by a tick at most. Ages and what rules give a login are whole seconds."""
+
+_WORD: Final = 1 << 64
+
 TC_PASS: Final = -1
 """What tc programs return to let a packet pass (TCX_NEXT)."""
 
@@ -92,8 +98,12 @@ def probe(manifest: Manifest, query: Query, now: int) -> Probe:
     """
     asked = query.packet
     device = device_address(manifest.tunnel, asked.remote)
-    deadline = now + SESSION_NS if query.authed else 0
-    entries = device_entries(manifest, device, query.user, deadline=deadline)
+    deadline, login = 0, 0
+    if query.authed:
+        # Programs subtract: a login before the machine's start is a number that went below 0.
+        login = (now + _SOON_NS - (query.login_age or 0) * 10**9) % _WORD or 1
+        deadline = now + SESSION_NS
+    entries = device_entries(manifest, device, query.user, deadline=deadline, login=login)
     if asked.inbound:
         packet = packets.opening(asked.remote, device, asked.protocol, asked.port)
         return Probe(PROGRAM_EGRESS, packet, entries)
@@ -107,18 +117,24 @@ def device_entries(
     user: str,
     *,
     deadline: int,
+    login: int,
     slot: int = SLOT,
     subject: int = SUBJECT,
     classes: bytes = bytes(CLASSES.size),
 ) -> tuple[Entry, ...]:
-    """The entries of a device of `user` with this address, whose session ends at `deadline` (0: none).
+    """The entries of a device of `user` with this address, whose session ends at `deadline` (0: none), and
+    whose last login was at `login` (0: none).
 
     `classes` is what the entry of `subject_class` has that `subject` is in.
     """
     policy_class = manifest.class_of(user)
     return (
         Entry(*owner_place(manifest, address), owner_value(slot, subject)),
-        Entry(maps.DEVICES, index_key(slot), DEVICE.pack({"subject": subject, "deadline": deadline})),
+        Entry(
+            maps.DEVICES,
+            index_key(slot),
+            DEVICE.pack({"subject": subject, "deadline": deadline, "login": login}),
+        ),
         Entry(
             maps.SUBJECT_CLASS,
             class_key(manifest, subject),

@@ -2,7 +2,8 @@
 
 As JSON: `{"as": "alice", "to": "10.0.0.5", "service": "443/tcp", "authed": false}`. With `from` in
 place of `to` it asks about a packet of that sender towards the user's device, where `service` is the
-device's. `service` may be left out and is then `icmp`; `authed` may be left out and is then false.
+device's. `service` may be left out and is then `icmp`; `authed` may be left out and is then false. With
+`authed`, `login_age` is how many seconds ago the last login was; left out, it was a moment ago.
 """
 
 from __future__ import annotations
@@ -20,21 +21,24 @@ from wardgate.compiler.language.query import (
     parse_query_service,
     parse_query_user,
 )
+from wardgate.runtime.layout.durations import LONGEST
 
 DEFAULT_SERVICE: Final = "icmp"
 _EXTENSIONS: Final = (HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS)
-_FIELDS: Final = ("as", "to", "from", "service", "authed")
+_FIELDS: Final = ("as", "to", "from", "service", "authed", "login_age")
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question. `address` and `service` are as they were written; `packet` is what they mean."""
+    """A question. `address` and `service` are as they were written; `packet` is what they mean. `login_age`:
+    seconds since the last login, None where the question does not say, which is 0."""
 
     user: str
     address: str
     service: str
     authed: bool
     packet: Packet
+    login_age: int | None = None
 
     @classmethod
     def parse(
@@ -44,6 +48,7 @@ class Query:
         service: str = DEFAULT_SERVICE,
         *,
         authed: bool = False,
+        login_age: int | None = None,
         inbound: bool = False,
     ) -> Query:
         """The question in these words; QueryError (language.query) says what is wrong with one."""
@@ -55,7 +60,11 @@ class Query:
                 "ask about the protocol that follows"
             )
         packet = Packet(remote, protocol, port, inbound)
-        return cls(parse_query_user(user), address, service, authed, packet)
+        if login_age is not None and not authed:
+            raise QueryError("a login's age is that of a session; ask about an authorised one")
+        if login_age is not None and not 0 <= login_age <= LONGEST:
+            raise QueryError(f"a login's age is 0 to {LONGEST} seconds")
+        return cls(parse_query_user(user), address, service, authed, packet, login_age)
 
     @classmethod
     def from_json(cls, document: object) -> Query:
@@ -71,14 +80,19 @@ class Query:
         authed = document.get("authed", False)
         if not isinstance(authed, bool):
             raise QueryError('"authed" is true or false')
+        age = document.get("login_age")
+        if "login_age" in document and (not isinstance(age, int) or isinstance(age, bool)):
+            raise QueryError('"login_age" is a whole number of seconds')
         user, address = _text(document, "as"), _text(document, "from" if inbound else "to")
         service = _text(document, "service") if "service" in document else DEFAULT_SERVICE
-        return cls.parse(user, address, service, authed=authed, inbound=inbound)
+        return cls.parse(user, address, service, authed=authed, login_age=age, inbound=inbound)
 
     def to_json(self) -> dict[str, Any]:
         """The query's fields in the order in which an answer repeats them."""
         direction = "from" if self.packet.inbound else "to"
-        return {"as": self.user, direction: self.address, "service": self.service, "authed": self.authed}
+        age = {} if self.login_age is None else {"login_age": self.login_age}
+        asked = {"as": self.user, direction: self.address, "service": self.service, "authed": self.authed}
+        return {**asked, **age}
 
 
 def read_batch(lines: Iterable[str], name: str = "<queries>") -> Iterator[Query]:

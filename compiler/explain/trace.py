@@ -38,7 +38,7 @@ class Trace:
 
     def to_json(self) -> dict[str, Any]:
         """Its JSON object."""
-        told = ("verdict", "pass", "reason", "prefix", "rule")
+        told = ("verdict", "within", "pass", "reason", "prefix", "rule")
         engines: dict[str, Any] = {}
         for name, said in self.engines.items():
             if isinstance(said, Answer):

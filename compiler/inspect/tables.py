@@ -23,6 +23,7 @@ from wardgate.compiler.validation.encoded import (
     read_artefact,
     read_encoded,
 )
+from wardgate.compiler.validation.freshness import rule_of
 from wardgate.compiler.validation.judging import Judgements
 from wardgate.compiler.validation.matrix import Rows, rows_of
 from wardgate.compiler.validation.routes4 import has_routes4, runs4
@@ -36,7 +37,7 @@ STRUCTURES: Final = {
     "route4": ("route4",),
     "route6": ("route6",),
     "reach": ("reach",),
-    "judge": ("judge", "buckets", "bucket_rules"),
+    "judge": ("judge", "buckets", "bucket_rules", "within"),
 }
 """Each structure, and what its tables' names begin with."""
 
@@ -296,7 +297,7 @@ class Tables:
         decision = self._judgements.decisions(bucket.id)
         met = set()
         for span in self._spans:
-            if span.number not in met and decision(span.number) >> _VERDICT_BITS == rule:
+            if span.number not in met and rule_of(decision(span.number) >> _VERDICT_BITS) == rule:
                 met.add(span.number)
                 yield representative(span)
 
@@ -341,12 +342,11 @@ class Tables:
 
     def _ruling(self, decision: int, words: tuple[str, ...]) -> Ruling:
         verdict = Verdict(decision & (1 << _VERDICT_BITS) - 1)
+        number = rule_of(decision >> _VERDICT_BITS)
         try:
-            rule = self._manifest.rule(decision >> _VERDICT_BITS)
+            rule = self._manifest.rule(number)
         except IndexError:
-            raise InspectionError(
-                "the tables", f"they name rule {decision >> _VERDICT_BITS}, which is not there"
-            ) from None
+            raise InspectionError("the tables", f"they name rule {number}, which is not there") from None
         return Ruling(words, verdict.label, rule)
 
 

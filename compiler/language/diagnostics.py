@@ -65,6 +65,7 @@ class Code(StrEnum):
     SERVICE = "service"
     PORT = "port"
     PROTOCOL = "protocol"
+    FRESHNESS = "freshness"
     SERVICE_CYCLE = "service-cycle"
     CLAIM = "claim"
     NOTHING_ALLOWED = "nothing-allowed"

@@ -20,7 +20,7 @@ from wardgate.compiler.language.claims import (
 )
 from wardgate.compiler.language.load import VERSION
 from wardgate.compiler.language.model import EVERYONE, GROUP_MARK, Action, AssertionKind
-from wardgate.compiler.language.names import NAME_PATTERN, SERVICE_WORDS
+from wardgate.compiler.language.names import NAME_PATTERN, SERVICE_WORDS, WITHIN
 from wardgate.compiler.language.services import PROTOCOL_NAMES
 from wardgate.compiler.language.top_level import KEYS
 
@@ -33,7 +33,9 @@ _SPACE = r"[ \t\r\n]"
 _PORT = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _NUMBER = r"(?:[0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])"
 _PROTOCOLS = "|".join(PROTOCOL_NAMES)
-_SERVICE = rf"(?:{_PORT}(?:-{_PORT})?/(?:{_PROTOCOLS}|any)|{_PROTOCOLS}|icmp|proto/{_NUMBER}|{NAME_PATTERN})"
+_NAMED = rf"(?!{WITHIN}(?:{_SPACE}|$)){NAME_PATTERN}"
+_SERVICE = rf"(?:{_PORT}(?:-{_PORT})?/(?:{_PROTOCOLS}|any)|{_PROTOCOLS}|icmp|proto/{_NUMBER}|{_NAMED})"
+_DURATION = r"(?=[0-9])(?:[0-9]{1,9}d)?(?:[0-9]{1,9}h)?(?:[0-9]{1,9}m)?(?:[0-9]{1,9}s)?"
 # An address, a prefix, a name from `hosts` or a DNS name; which of them, only the parser can say.
 _DESTINATION = r"[A-Za-z0-9_:][A-Za-z0-9._@+:-]*(?:/[0-9]{1,3})?"
 _LABEL = rf"(?=.*[A-Za-z])(?!(?:{'|'.join(sorted(SERVICE_WORDS))})$){NAME_PATTERN}"
@@ -53,7 +55,10 @@ _TOP_LEVEL = {
 }
 _ACTIONS = {
     Action.ALLOW: "Packets that match pass, unless an `mfa` or `deny` rule for the same prefix matches.",
-    Action.MFA: "Packets that match pass while the device's session is authorised, unless a `deny` matches.",
+    Action.MFA: (
+        "Packets that match pass while the device's session is authorised, and its last login as recent as "
+        "the rule asks, unless a `deny` matches."
+    ),
     Action.DENY: "Packets that match are dropped, whatever other rules for the same prefix say.",
 }
 _KINDS = {
@@ -75,6 +80,10 @@ _RULE = (
     "name; SERVICE is `443/tcp`, `8000-8100/udp`, `53/any`, `tcp`, `icmp`, `proto/47` or a name from "
     "`services`. Without a service it is about every packet."
 )
+_MFA_RULE = (
+    f"{_RULE} `{WITHIN} DURATION` at the end, as in `lab 22/tcp {WITHIN} 15m`: the last login must be that "
+    "recent. DURATION is `30s`, `15m`, `2h`, `1d` or `1h30m`."
+)
 
 
 def policy_schema() -> Schema:
@@ -91,7 +100,8 @@ def policy_schema() -> Schema:
         "tests": {"type": "array", "items": _ref("test")},
         "assertions": {"type": "array", "items": _ref("assertion")},
     }
-    words = rf"{_SPACE}*{_DESTINATION}(?:{_SPACE}+{_SERVICE})*{_SPACE}*"
+    words = rf"{_SPACE}*(?!{WITHIN}(?:{_SPACE}|$)){_DESTINATION}(?:{_SPACE}+{_SERVICE})*"
+    within = rf"(?:{_SPACE}+{WITHIN}{_SPACE}+{_DURATION})?"
     return {
         "$schema": DRAFT,
         "title": TITLE,
@@ -102,7 +112,8 @@ def policy_schema() -> Schema:
         "definitions": {
             "text": _text(r"[^ \t\r\n]"),
             "texts": _listed(_ref("text")),
-            "rule": {"description": _RULE, **_text(rf"^{words}$")},
+            "rule": {"description": _RULE, **_text(rf"^{words}{_SPACE}*$")},
+            "mfa_rule": {"description": _MFA_RULE, **_text(rf"^{words}{within}{_SPACE}*$")},
             "rules": _named(_SUBJECT, _policy()),
             "test": _test(),
             "assertion": _assertion(),
@@ -111,8 +122,10 @@ def policy_schema() -> Schema:
 
 
 def _policy() -> Schema:
+    forms = {action: "mfa_rule" if action is Action.MFA else "rule" for action in Action}
     properties = {
-        action.value: {"description": _ACTIONS[action], **_listed(_ref("rule"))} for action in Action
+        action.value: {"description": _ACTIONS[action], **_listed(_ref(form))}
+        for action, form in forms.items()
     }
     return {"type": "object", "additionalProperties": False, "properties": properties}
 

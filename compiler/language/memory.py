@@ -140,7 +140,7 @@ def _same(first: Mapping[str, object], second: Mapping[str, object]) -> bool:
 def _moved(rules: Sequence[Rule], first: int, lines: int) -> list[Rule]:
     """The rules with ids from `first` on, so many lines further down. By columns: there may be thousands."""
     content = map(attrgetter("action", "subject", "inbound", "text"), rules)
-    services = map(attrgetter("destinations", "services"), rules)
+    services = map(attrgetter("destinations", "services", "within"), rules)
     files = [rule.position.file for rule in rules]
     numbers = [rule.position.line + lines for rule in rules]
     columns = [rule.position.column for rule in rules]

@@ -80,7 +80,8 @@ class Rule:
 
     `id` counts from 1 in source order over all files. `subject` is `*`, `group:NAME` or a user.
     `text` is the rule as the file has it; `inbound`: from the `inbound` part, so `destinations` are
-    the sources of packets towards the device, and services are ports of the device.
+    the sources of packets towards the device, and services are ports of the device. `within`: of an `mfa`
+    rule, how many seconds ago the last login may have been; None: it does not say.
     """
 
     id: int
@@ -91,6 +92,7 @@ class Rule:
     position: Position
     destinations: tuple[Prefix, ...]
     services: tuple[ServiceForm, ...]
+    within: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,10 @@ _NAME = re.compile(NAME_PATTERN, re.ASCII)
 _LETTER = re.compile(r"[A-Za-z]", re.ASCII)
 NAME_FORM = "letters, digits and . _ @ + - after a first letter or digit, 63 characters at most"
 
-SERVICE_WORDS = frozenset({"tcp", "udp", "sctp", "icmp", "any", "proto"})
+WITHIN = "within"
+"""The word before the duration in which a rule wants the last login."""
+
+SERVICE_WORDS = frozenset({"tcp", "udp", "sctp", "icmp", "any", "proto", WITHIN})
 """Words of the language, which no host and no service may be called."""
 
 _MAX_QUOTED = 60

@@ -8,6 +8,7 @@ from wardgate.compiler.language import schema
 from wardgate.compiler.language.definitions import Definitions, check_subject
 from wardgate.compiler.language.destinations import Destinations
 from wardgate.compiler.language.diagnostics import Code, Report
+from wardgate.compiler.language.freshness import read_within, split_within
 from wardgate.compiler.language.includes import Documents
 from wardgate.compiler.language.memory import Memory
 from wardgate.compiler.language.model import Action, Everything, Prefix, Rule, ServiceForm
@@ -25,6 +26,9 @@ _RULES = Shape("a rule", 'allow: ["wiki 443/tcp", lab]')
 _ACTIONS = {action.value: action for action in Action}
 _EVERYTHING: tuple[ServiceForm, ...] = (Everything(),)
 
+_Rest = tuple[tuple[ServiceForm, ...], int | None]
+"""What a rule says behind its destination: services, and the seconds that it gives a login."""
+
 
 class WordReader:
     """Reads destinations and services for rules and claims, and reports what is wrong with them."""
@@ -36,7 +40,7 @@ class WordReader:
         self._services = Services(definitions.services)
         # What is flawless, by how a rule writes it with single spaces: most rules are of words seen before.
         self._known_destinations: dict[str, tuple[Prefix, ...]] = {}
-        self._known_services: dict[str, tuple[ServiceForm, ...]] = {}
+        self._known_services: dict[tuple[str, Action], _Rest] = {}
 
     def destination(self, scalar: Scalar, word: Word) -> tuple[Prefix, ...]:
         """The prefixes of a destination; empty where it is wrong, which is reported."""
@@ -45,7 +49,7 @@ class WordReader:
             report_flaws(self._report, scalar, word, reading)
         return reading.value or ()
 
-    def services(self, scalar: Scalar, words: list[Word]) -> tuple[ServiceForm, ...]:
+    def services(self, scalar: Scalar, words: Sequence[Word]) -> tuple[ServiceForm, ...]:
         """What the words together mean; empty where one is wrong, which is reported."""
         found: list[tuple[ServiceForm, ...]] = []
         for word in words:
@@ -55,24 +59,29 @@ class WordReader:
             found.append(reading.value or ())
         return _united(found)
 
-    def rule(self, scalar: Scalar) -> tuple[str, tuple[Prefix, ...], tuple[ServiceForm, ...]]:
+    def rule(
+        self, scalar: Scalar, action: Action
+    ) -> tuple[str, tuple[Prefix, ...], tuple[ServiceForm, ...], int | None]:
         """A rule's text in one line whatever its style, since rules are quoted in comments and listings; its
-        destinations and services."""
+        destinations and services, and the seconds that it gives a login."""
         text = scalar.text
         first, space, rest = text.partition(" ")
         destinations = self._known_destinations.get(first)
-        services = self._known_services.get(rest) if space else _EVERYTHING
-        if destinations is not None and services is not None:
-            return text, destinations, services
+        known = self._known_services.get((rest, action)) if space else (_EVERYTHING, None)
+        if destinations is not None and known is not None:
+            return text, destinations, *known
         words = split_words(text)
         texts = [word.text for word in words]
-        destinations = self.destination(scalar, words[0])
-        services = self.services(scalar, words[1:]) if len(words) > 1 else _EVERYTHING
+        named, freshness = split_within(words)
+        within = read_within(scalar, action, freshness, self._report) if freshness else None
+        destinations = self.destination(scalar, named[0]) if named else ()
+        services = self.services(scalar, named[1:]) if len(named) > 1 else _EVERYTHING
         if destinations and not self._destinations.read(texts[0]).flaws:
             self._known_destinations[texts[0]] = destinations
-        if len(texts) > 1 and services and not any(self._services.read(text).flaws for text in texts[1:]):
-            self._known_services[" ".join(texts[1:])] = services
-        return " ".join(texts), destinations, services
+        flawless = (within is not None or not freshness) and services
+        if len(texts) > 1 and flawless and not any(self._services.read(w.text).flaws for w in named[1:]):
+            self._known_services[" ".join(texts[1:]), action] = services, within
+        return " ".join(texts), destinations, services, within
 
     def _tells(self, reading: Reading[tuple[ServiceForm, ...]]) -> bool:
         # Where a file couldn't be read, an unknown name is most likely defined there.
@@ -122,9 +131,9 @@ def _section(
     inbound = name == "inbound"
     found: list[Rule] = []
     for subject, action, scalar in _written(node, _SECTIONS[name], definitions, report):
-        text, destinations, services = words.rule(scalar)
+        text, destinations, services, within = words.rule(scalar, action)
         number, place = first + len(found), scalar.position
-        found.append(Rule(number, action, subject, inbound, text, place, destinations, services))
+        found.append(Rule(number, action, subject, inbound, text, place, destinations, services, within))
     return found
 
 

@@ -20,7 +20,7 @@ from wardgate.compiler.language.model import (
     Protocol,
     ServiceForm,
 )
-from wardgate.compiler.language.names import Vocabulary, quoted
+from wardgate.compiler.language.names import WITHIN, Vocabulary, quoted
 from wardgate.compiler.language.words import Flaw, Reading, WordError
 
 PROTOCOL_NAMES: Mapping[str, int] = {"tcp": TCP, "udp": UDP, "sctp": SCTP}
@@ -152,6 +152,9 @@ def _unknown(word: str, known: Vocabulary | None) -> Flaw:
         return Flaw(
             Code.SERVICE, f"{quoted(word)} is no service", "write icmp; towards an IPv6 address it is ICMPv6"
         )
+    if word.lower() == WITHIN:
+        remedy = f"write {WITHIN}, in small letters" if word != WITHIN else "leave it out here"
+        return Flaw(Code.FRESHNESS, f"`{WITHIN}` stands in `mfa` rules, as in `lab ssh within 15m`", remedy)
     suggestion = known.did_you_mean(word) if known is not None else ""
     return Flaw(Code.UNKNOWN_NAME, f"no service is called {quoted(word)}", suggestion or _FORMS)
 

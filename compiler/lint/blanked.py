@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from wardgate.compiler.language.model import Prefix, Rule
 from wardgate.compiler.lint.masks import Mask
-from wardgate.compiler.lint.side import Side
+from wardgate.compiler.lint.side import DENY, Side, united
 
 DnsNames = Mapping[str, Mapping[str, tuple[Prefix, ...]]]
 """By the destination that a rule may have: the DNS names that it is or contains, with their addresses."""
@@ -46,7 +46,7 @@ def blanked_buckets(side: Side) -> Iterator[Blanked]:
             if first.id in seen:
                 continue
             said = side.said(node, meeting.key)
-            mentioned = said[0] | said[1] | said[2]
+            mentioned = united(said)
             for number in meeting.classes:
                 found = _blanked(side, node, number, first, mentioned)
                 if found is not None:
@@ -62,8 +62,7 @@ def _blanked(side: Side, node: int, number: int, first: Rule, mentioned: Mask) -
     if outer < 0:
         return None
     subjects = side.present(outer, number)
-    _, mfa, allow = side.said(outer, subjects)
-    mask = (mfa | allow) & ~mentioned
+    mask = united(side.said(outer, subjects)[DENY + 1 :]) & ~mentioned
     if not mask or side.decided_at(node, side.has(number)) is None:
         return None
     lost = [

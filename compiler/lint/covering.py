@@ -9,7 +9,7 @@ from wardgate.compiler.language.model import Address, Rule
 from wardgate.compiler.lint.dead import Living
 from wardgate.compiler.lint.findings import InconsistencyError
 from wardgate.compiler.lint.masks import Mask
-from wardgate.compiler.lint.side import RANKS, Side
+from wardgate.compiler.lint.side import Side
 
 _ENOUGH = 6
 """Rules of one kind after which no more are looked for: nobody reads on, and there may be thousands."""
@@ -75,7 +75,7 @@ def _explain(living: Living, rule: Rule, node: int, number: int, found: Cover | 
     where, around = node, side.around(node)
     while not (bucket := living.bucket(where, number)):
         where = next(around)
-    chosen = _covering(bucket, rule, mask)
+    chosen = _covering(side, bucket, rule, mask)
     if found is None or not found.open:
         longer = found.longer if found is not None else {}
         found = Cover(node, number, address, mask & chosen[0][1], True, longer=longer)
@@ -84,10 +84,13 @@ def _explain(living: Living, rule: Rule, node: int, number: int, found: Cover | 
     return found
 
 
-def _covering(bucket: Sequence[tuple[Rule, Mask]], rule: Rule, mask: Mask) -> list[tuple[Rule, Mask]]:
+def _covering(
+    side: Side, bucket: Sequence[tuple[Rule, Mask]], rule: Rule, mask: Mask
+) -> list[tuple[Rule, Mask]]:
     """Few rules of a bucket that are as strong as `rule` or stronger and together cover `mask`: one, where
     one does."""
-    able = [(other, covers) for other, covers in bucket if RANKS[other.action] <= RANKS[rule.action]]
+    ranks = side.rank_of
+    able = [(other, covers) for other, covers in bucket if ranks[other.id] <= ranks[rule.id]]
     for pair in able:
         if not mask & ~pair[1]:
             return [pair]

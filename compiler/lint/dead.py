@@ -21,24 +21,26 @@ from collections.abc import Callable, Iterable
 
 from wardgate.compiler.language.model import Rule
 from wardgate.compiler.lint.masks import Mask
-from wardgate.compiler.lint.side import NOTHING, RANKS, Masks, Meeting, Side
+from wardgate.compiler.lint.side import Masks, Meeting, Side, united, winning
 
 
 class Part:
     """The rules of a subject for a prefix that are not known to be dead. By rank: `once` has the services
     that any of them covers, `twice` those that several do."""
 
-    __slots__ = ("once", "rules", "twice")
+    __slots__ = ("_side", "once", "rules", "twice")
 
-    def __init__(self, rules: Iterable[tuple[Rule, Mask]]) -> None:
+    def __init__(self, side: Side, rules: Iterable[tuple[Rule, Mask]]) -> None:
+        self._side = side
         self.rules = {rule.id: (rule, mask) for rule, mask in rules}
-        self.once, self.twice = [0, 0, 0], [0, 0, 0]
+        self.once: list[Mask] = []
+        self.twice: list[Mask] = []
         self._count()
 
     def _count(self) -> None:
-        once, twice = [0, 0, 0], [0, 0, 0]
+        once, twice = [0] * self._side.ranks, [0] * self._side.ranks
         for rule, mask in self.rules.values():
-            rank = RANKS[rule.action]
+            rank = self._side.rank_of[rule.id]
             twice[rank] |= once[rank] & mask
             once[rank] |= mask
         self.once, self.twice = once, twice
@@ -47,13 +49,13 @@ class Part:
         """`once`, if `rule` were not there."""
         once = list(self.once)
         if rule.id in self.rules:
-            rank, mask = RANKS[rule.action], self.rules[rule.id][1]
+            rank, mask = self._side.rank_of[rule.id], self.rules[rule.id][1]
             once[rank] &= ~(mask & ~self.twice[rank])
         return once
 
     def covers(self, rule: Rule, mask: Mask) -> bool:
         """Whether rules that are as strong as `rule`, or stronger, cover all of `mask`."""
-        return not mask & ~_upto(self.once, RANKS[rule.action])
+        return not mask & ~_upto(self.once, self._side.rank_of[rule.id])
 
     def remove(self, gone: Iterable[Rule]) -> None:
         """Take rules out."""
@@ -70,7 +72,7 @@ class Living:
         self.dead: dict[int, Rule] = {}
         self.parts: list[dict[int, Part]] = [
             {
-                subject: Part((rule, side.mask(rule, number)) for rule in rules)
+                subject: Part(side, ((rule, side.mask(rule, number)) for rule in rules))
                 for subject, rules in node.rules.items()
             }
             for number, node in enumerate(side.nodes)
@@ -124,8 +126,8 @@ class Living:
     def _covered_within(self, part: Part) -> list[Rule]:
         found: list[Rule] = []
         stronger = 0
-        for rank in range(3):
-            ours = [pair for pair in part.rules.values() if RANKS[pair[0].action] == rank]
+        for rank in range(self.side.ranks):
+            ours = [pair for pair in part.rules.values() if self.side.rank_of[pair[0].id] == rank]
             kept = stronger
             free = []
             for rule, mask in ours:
@@ -174,7 +176,7 @@ class Living:
 
     def _idle(self, rule: Rule, node: int) -> bool:
         """Whether removing `rule` changes nothing about a node's prefix, for all policy classes."""
-        subject, rank = self.side.number_of[rule.subject], RANKS[rule.action]
+        subject, rank = self.side.number_of[rule.subject], self.side.rank_of[rule.id]
         parts = self.parts[node]
         part = parts[subject]
         mask = part.rules[rule.id][1]
@@ -217,8 +219,8 @@ class Living:
 
     def _repeats(self, rule: Rule, node: int, number: int) -> bool:
         """Whether the bucket around says what `rule` says alone at a node."""
-        own = [0, 0, 0]
-        own[RANKS[rule.action]] = self.side.mask(rule, node)
+        own = [0] * self.side.ranks
+        own[self.side.rank_of[rule.id]] = self.side.mask(rule, node)
         return self._around_says(rule, node, number) == tuple(own)
 
     def _around_says(self, rule: Rule, node: int, number: int) -> Masks:
@@ -226,22 +228,13 @@ class Living:
         for around in self.side.around(node):
             parts = [part for subject, part in self.parts[around].items() if subject in subjects]
             if any(len(part.rules) > (rule.id in part.rules) for part in parts):
-                masks = [part.without(rule) for part in parts]
-                deny, mfa, allow = (_union(one[rank] for one in masks) for rank in range(3))
-                return deny, mfa & ~deny, allow & ~(deny | mfa)
-        return NOTHING
-
-
-def _union(masks: Iterable[Mask]) -> Mask:
-    found = 0
-    for mask in masks:
-        found |= mask
-    return found
+                return winning([part.without(rule) for part in parts], self.side.ranks)
+        return ()
 
 
 def _upto(masks: list[Mask], rank: int) -> Mask:
     """What rules of this rank and stronger ones cover."""
-    return masks[0] if rank == 0 else masks[0] | masks[1] if rank == 1 else masks[0] | masks[1] | masks[2]
+    return united(masks[: rank + 1])
 
 
 def dead_rules(side: Side) -> Living:

@@ -11,10 +11,14 @@ from wardgate.compiler.language.diagnostics import Code
 from wardgate.compiler.language.includes import Documents
 from wardgate.compiler.language.load import LoadedPolicy
 from wardgate.compiler.language.model import EVERYONE, GROUP_MARK, Policy, Position, Prefix
+from wardgate.compiler.language.names import WITHIN
 from wardgate.compiler.language.nodes import Mapping as MappingNode
 from wardgate.compiler.language.nodes import Node, Scalar, Sequence
 from wardgate.compiler.language.words import split_words
 from wardgate.compiler.lint.blanked import DnsNames, destination_word
+
+_WITHIN = f"{WITHIN} "
+"""What follows it in a rule is no service."""
 
 _KINDS = {
     Code.UNUSED_GROUP: ("groups", "no rule and no assertion is about {name}", "group"),
@@ -103,7 +107,7 @@ def _destinations(policy: Policy, documents: Documents) -> set[str]:
 
 def _services(policy: Policy, documents: Documents) -> set[str]:
     """The words that are services of rules and claims, or of a service that is."""
-    texts = {rule.text.partition(" ")[2] for rule in policy.rules}
+    texts = {rule.text.partition(" ")[2].partition(_WITHIN)[0] for rule in policy.rules}
     waiting = {word for text in texts for word in text.split(" ")}
     waiting |= {word.text for text in _claimed(documents, ("service",)) for word in split_words(text)}
     parts: Mapping[str, set[str]] = {

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 
 from wardgate.compiler.language.model import Action, Rule
 from wardgate.compiler.lint.masks import Mask
-from wardgate.compiler.lint.side import RANKS, Meeting, Side, numbers_of
+from wardgate.compiler.lint.side import ALLOW, ASKING, DENY, Meeting, Side, numbers_of, united
 
 MOST_NAMED = 5
 """Rules that a finding names; of more it says that there are more."""
 
-_DENY, _MFA, _ALLOW = (RANKS[action] for action in (Action.DENY, Action.MFA, Action.ALLOW))
 _Guards = dict[int, tuple[Mask, Mask]]
 """By subject, what its `deny` and its `mfa` rules around a prefix cover."""
 
@@ -60,16 +59,17 @@ def _joined(side: Side, node: int, outer: _Guards) -> _Guards:
     added = {}
     for subject in side.nodes[node].rules:
         own = side.own(node, subject)
-        if own[_DENY] | own[_MFA]:
+        asking = united(own[ASKING])
+        if own[DENY] | asking:
             deny, mfa = outer.get(subject, (0, 0))
-            added[subject] = (deny | own[_DENY], mfa | own[_MFA])
+            added[subject] = (deny | own[DENY], mfa | asking)
     return {**outer, **added} if added else outer
 
 
 def _look(side: Side, node: int, guarding: _Guards, found: dict[int, Overridden]) -> None:
     for meeting in side.meetings(node):
         said = side.said(node, meeting.key)
-        if not said[_MFA] | said[_ALLOW]:
+        if not united(said[DENY + 1 :]):
             continue
         shared, own = 0, set()
         for number in meeting.classes:
@@ -83,11 +83,12 @@ def _look(side: Side, node: int, guarding: _Guards, found: dict[int, Overridden]
 
 
 def _by_others(side: Side, node: int, meeting: Meeting, subject: int) -> _Passing:
-    _, mfa, allow = side.said(node, meeting.key)
+    said = side.said(node, meeting.key)
+    mfa, allow = united(said[ASKING]), said[ALLOW]
     if subject in meeting.subjects:
         own = side.own(node, subject)
-        mfa &= ~own[_MFA]
-        allow &= ~own[_ALLOW]
+        mfa &= ~united(own[ASKING])
+        allow &= ~own[ALLOW]
     return _Passing(mfa | allow, allow)
 
 

@@ -8,23 +8,25 @@ them is an answer for every packet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
+from math import inf
 
 from wardgate.compiler.language.model import EVERYONE, GROUP_MARK, Action, Address, Policy, Prefix, Rule
 from wardgate.compiler.lint.masks import Mask, ServiceMasks
 from wardgate.compiler.lowering.classes import PolicyClasses
 from wardgate.compiler.lowering.destinations import destinations
 
-RANKS = {Action.DENY: 0, Action.MFA: 1, Action.ALLOW: 2}
-"""Actions in the order in which they win; what a bucket says is a mask for each."""
+Masks = tuple[Mask, ...]
+"""What rules say: a mask for each rank, see Side.rank_of."""
 
-Masks = tuple[Mask, Mask, Mask]
-"""By rank."""
-
-NOTHING: Masks = (0, 0, 0)
+DENY = 0
+ALLOW = -1
+ASKING = slice(1, -1)
+"""Where in Masks the ranks of these are; between them are those of `mfa`."""
 
 
 Key = int
@@ -91,7 +93,11 @@ class Side:
         self._own: dict[tuple[int, int], Masks] = {}
         self._said: dict[tuple[int, int], Masks] = {}
         self._mask_of: dict[int, Mask] = {}
-        self.rank_of = {rule.id: RANKS[rule.action] for rule in self.rules}
+        ages = sorted({_age(rule) for rule in self.rules if rule.action is Action.MFA}) or [inf]
+        self.ranks = len(ages) + 2
+        self.rank_of = {rule.id: _rank(rule, ages) for rule in self.rules}
+        """Of each rule, by its id, its rank among all: of those that match, the least wins. They are that of
+        `deny`, one for each time that `mfa` rules give a login, and that of `allow`."""
 
     @cached_property
     def nodes_of(self) -> dict[int, tuple[int, ...]]:
@@ -139,10 +145,10 @@ class Side:
         key = (node, subject)
         found = self._own.get(key)
         if found is None:
-            masks = [0, 0, 0]
+            masks = [0] * self.ranks
             for rule in self.nodes[node].rules[subject]:
                 masks[self.rank_of[rule.id]] |= self.mask(rule, node)
-            found = self._own[key] = (masks[0], masks[1], masks[2])
+            found = self._own[key] = tuple(masks)
         return found
 
     def said(self, node: int, subjects: Key) -> Masks:
@@ -151,13 +157,9 @@ class Side:
         key = (node, subjects)
         found = self._said.get(key)
         if found is None:
-            deny = mfa = allow = 0
-            for subject in self.subjects_in(subjects):
-                own = self.own(node, subject)
-                deny |= own[0]
-                mfa |= own[1]
-                allow |= own[2]
-            found = self._said[key] = (deny, mfa & ~deny, allow & ~(deny | mfa))
+            found = self._said[key] = winning(
+                [self.own(node, subject) for subject in self.subjects_in(subjects)], self.ranks
+            )
         return found
 
     def present(self, node: int, number: int) -> Key:
@@ -201,6 +203,34 @@ class Side:
                 return at.spare
             waiting += (child for child in reversed(at.children) if not has(child))
         return None
+
+
+def united(masks: Iterable[Mask]) -> Mask:
+    """All that any of them covers."""
+    found = 0
+    for mask in masks:
+        found |= mask
+    return found
+
+
+def winning(said: Sequence[Sequence[Mask]], ranks: int) -> Masks:
+    """What wins, by rank, where several parts of a bucket say these."""
+    stronger, found = 0, []
+    for rank in range(ranks):
+        mask = united(masks[rank] for masks in said)
+        found.append(mask & ~stronger)
+        stronger |= mask
+    return tuple(found)
+
+
+def _age(rule: Rule) -> float:
+    return inf if rule.within is None else rule.within
+
+
+def _rank(rule: Rule, ages: Sequence[float]) -> int:
+    if rule.action is Action.MFA:
+        return 1 + bisect_left(ages, _age(rule))
+    return 0 if rule.action is Action.DENY else len(ages) + 1
 
 
 def _tree(

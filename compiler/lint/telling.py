@@ -13,7 +13,7 @@ from wardgate.compiler.lint.covering import Cover, cover_of
 from wardgate.compiler.lint.dead import Living
 from wardgate.compiler.lint.findings import Finding, InconsistencyError, Witness
 from wardgate.compiler.lint.overridden import MOST_NAMED, Overridden
-from wardgate.compiler.lint.side import RANKS, Side
+from wardgate.compiler.lint.side import Side
 from wardgate.compiler.lowering.classes import PolicyClasses
 from wardgate.compiler.semantics import Evaluator, Session
 from wardgate.compiler.semantics.partition import unmentioned_user
@@ -122,7 +122,7 @@ class Teller:
             # The rule's bucket decides, and rules that are as strong as this one say what.
             said = decision.rule
             agrees = decision.prefix == prefix and said is not None and rule in decision.matching
-            agrees = agrees and said is not None and RANKS[said.action] <= RANKS[rule.action]
+            agrees = agrees and said is not None and side.rank_of[said.id] <= side.rank_of[rule.id]
         else:
             agrees = decision.prefix is not None and decision.prefix.prefixlen > prefix.prefixlen
         if not agrees:

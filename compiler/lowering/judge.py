@@ -1,7 +1,9 @@
 """Tables of what buckets decide: the buckets, their rules, and their patterns.
 
 `buckets[bucket]`, of 64 bits, is `pattern << 32 | first`. The entry of pattern and service class is
-`local << 2 | verdict`, and `bucket_rules[first + local]` the id of the rule that decides. Patterns are
+`local << 2 | verdict`, and `bucket_rules[first + local]` the id of the rule that decides. Where rules say
+`within`, it is `id << 1 | says`, where `says` is 1 of a rule that does, and `within[id]` the seconds that the
+rule gives a login. Patterns are
 
 - plain: `judge[pattern * width + service]`
 - paged: `judge_directory[pattern * per_row + service // 64]` is a page,
@@ -10,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,16 +27,29 @@ from wardgate.compiler.lowering.tables import Numbers, TableData, narrowest, tab
 _DOC = "pattern and service class to which of the bucket's rules decides, and its verdict"
 
 
-def bucket_tables(buckets: Buckets, patterns: Patterns) -> list[TableData]:
-    """`buckets` and `bucket_rules`. Buckets with the same rules share these."""
+def bucket_tables(buckets: Buckets, patterns: Patterns, within: Sequence[int | None]) -> list[TableData]:
+    """`buckets` and `bucket_rules`, and `within` where a rule says so; `within` is what rules do, that of
+    rule 1 first. Buckets with the same rules share theirs."""
     number, first = distinct(buckets.rules)
     stored = buckets.rules.take(first)
     records = patterns.of_bucket.astype(np.uint64) << np.uint64(32)
     records[1:] |= stored.offsets[number].astype(np.uint64)
-    rules, most = stored.values, int(stored.values.max(initial=0))
+    rules, doc = stored.values, "the ids of buckets' rules"
+    ages: list[TableData] = []
+    last = max((place for place, seconds in enumerate(within, 1) if seconds is not None), default=0)
+    if last:
+        given = np.array([0, *(seconds or 0 for seconds in within)], np.int64)
+        rules = rules << 1 | (given[rules] > 0)
+        doc += ", and whether they say `within`"
+        # No further than the last rule that says so: the others are never looked up.
+        most = int(given.max())
+        ages = [
+            table("within", narrowest(most), given[: last + 1], "rule to the age that it lets a login have")
+        ]
     return [
         table("buckets", 8, records, "bucket to its pattern and to where its rules begin"),
-        table("bucket_rules", narrowest(most), rules, "the ids of buckets' rules"),
+        table("bucket_rules", narrowest(int(rules.max(initial=0))), rules, doc),
+        *ages,
     ]
 
 

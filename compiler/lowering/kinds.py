@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from wardgate.compiler.language.model import Action, Rule, ServiceForm
 from wardgate.compiler.lowering.ragged import Integers, Lists, offsets_of
 from wardgate.compiler.lowering.services import ServiceClasses, service_classes
 from wardgate.runtime.layout.codes import Verdict
+
+_Saying = tuple[int, int | None]
+"""A verdict, and the seconds that it gives a login."""
 
 VERDICTS = {Action.ALLOW: Verdict.ALLOW, Action.MFA: Verdict.MFA, Action.DENY: Verdict.DENY}
 
@@ -22,12 +26,13 @@ VERDICTS = {Action.ALLOW: Verdict.ALLOW, Action.MFA: Verdict.MFA, Action.DENY: V
 class Kinds:
     """`of_rule[version]`: rule id to the kind that it is in buckets of prefixes of an IP version.
 
-    `verdict`: of each kind; the greater one wins. `first` and `end`: of each, the service classes that it
-    covers, as ranges.
+    `verdict`: of each kind. `strength`: of each; the greatest one wins, and of equal ones the first rule of
+    the source. `first` and `end`: of each, the service classes that it covers, as ranges.
     """
 
     of_rule: dict[int, Integers]
     verdict: Integers
+    strength: Integers
     first: Lists
     end: Lists
 
@@ -45,24 +50,34 @@ def rule_kinds(rules: Sequence[Rule]) -> tuple[ServiceClasses, Kinds]:
             uses[form] += count
     services = service_classes(uses)
 
-    known: dict[tuple[int, tuple[tuple[int, int], ...]], int] = {}
+    known: dict[tuple[_Saying, tuple[tuple[int, int], ...]], int] = {}
     of_rule = {}
-    verdicts = [int(VERDICTS[rule.action]) for rule in rules]
+    sayings = [(int(VERDICTS[rule.action]), rule.within) for rule in rules]
     for version in (4, 6):
         covered = [_covered(forms, services, version) for forms in met]
-        numbers: dict[tuple[int, int], int] = {}
-        for pair in dict.fromkeys(zip(verdicts, place, strict=True)):
+        numbers: dict[tuple[_Saying, int], int] = {}
+        for pair in dict.fromkeys(zip(sayings, place, strict=True)):
             numbers[pair] = known.setdefault((pair[0], covered[pair[1]]), len(known))
-        found = (numbers[pair] for pair in zip(verdicts, place, strict=True))
+        found = (numbers[pair] for pair in zip(sayings, place, strict=True))
         of_rule[version] = np.array([0, *found], np.int64)
     ranges = np.array([interval for _, intervals in known for interval in intervals], np.int64).reshape(-1, 2)
     offsets = offsets_of(np.array([len(intervals) for _, intervals in known], np.int64))
+    strength = {
+        saying: place for place, saying in enumerate(sorted({one for one, _ in known}, key=_weakness))
+    }
     return services, Kinds(
         of_rule,
-        np.array([verdict for verdict, _ in known], np.int64),
+        np.array([verdict for (verdict, _), _ in known], np.int64),
+        np.array([strength[saying] for saying, _ in known], np.int64),
         Lists(ranges[:, 0].copy(), offsets),
         Lists(ranges[:, 1] + 1, offsets),
     )
+
+
+def _weakness(saying: _Saying) -> tuple[int, float]:
+    """For sorting: the weakest first."""
+    verdict, within = saying
+    return verdict, -inf if within is None else -within
 
 
 def _covered(

@@ -92,6 +92,7 @@ def _lower(policy: Policy, choose: Choose) -> Lowered:
     services, kinds = rule_kinds(policy.rules)
     buckets, lines = find_buckets(classes, space, given, inbound=inbound)
     patterns = find_patterns(buckets, kinds, services.count)
+    within = [rule.within for rule in policy.rules]
     versions = {prefix.version for prefix in space.prefixes}
     structures = _Structures(
         reach_of(lines),
@@ -100,7 +101,7 @@ def _lower(policy: Policy, choose: Choose) -> Lowered:
         route6_of(space.boundaries(6)) if 6 in versions else None,
         {version: tunnel for version, tunnel in tunnels(policy).items() if version in versions},
     )
-    constant = [*service_tables(services), *bucket_tables(buckets, patterns)]
+    constant = [*service_tables(services), *bucket_tables(buckets, patterns, within)]
     survey = Survey(
         tuple(structures.candidates()),
         classes=len(classes.classes) + 1,
@@ -130,6 +131,7 @@ def _lower(policy: Policy, choose: Choose) -> Lowered:
         "PORTS": services.by_port,
         "INBOUND": inbound,
         "MFA": any(rule.action is Action.MFA for rule in policy.rules),
+        "WITHIN": any(seconds is not None for seconds in within),
     }
     needed = {name for name, there in features.items() if there}
     tables = constant

@@ -30,12 +30,15 @@ _VERDICT = (1 << VERDICT_BITS) - 1
 _STROKES = 1 << 20
 """Strokes that are painted at once."""
 _COLUMN_BITS = 32
+_ENTRY = (1 << 32) - 1
+"""While rows are painted, above an entry stands how weak it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patterns:
     """Distinct rows of `width` columns: the service classes, and last that of fragments, whose entry is
-    the least of the row if all services have the same verdict, else 0.
+    the strictest of the row, and of equally strict ones the least, if all services have the same verdict,
+    else 0.
 
     `columns` and `values`: where each row's runs begin, from 0, and what their entries are. Row 0 is all
     zero. `of_bucket`: the row of each bucket, of bucket 0 first.
@@ -106,9 +109,9 @@ def _painted(recipes: Lists, kinds: Kinds, services: int) -> Iterator[Lists]:
 
 def _block(recipes: Lists, kinds: Kinds, services: int) -> Lists:
     local, kind = np.divmod(recipes.values, len(kinds))
-    # Painted from the weakest to the one that wins, and of equal verdicts from the latest to the first.
-    most = int(local.max(initial=0))
-    order, _ = sorted_order(kinds.verdict[kind] * (most + 1) + most - local)
+    # Painted from the weakest to the one that wins, and of equally strong ones from the latest to the first.
+    most, strongest = int(local.max(initial=0)), int(kinds.strength.max(initial=0))
+    order, _ = sorted_order(kinds.strength[kind] * (most + 1) + most - local)
     local, kind, row = local[order], kind[order], recipes.owners[order]
     counts = kinds.first.counts[kind]
     stroke = ranges(kinds.first.offsets[kind], counts)
@@ -125,7 +128,8 @@ def _block(recipes: Lists, kinds: Kinds, services: int) -> Lists:
     cuts, places = ranked(edges)
     total = len(stroke)
     first, covered = places[:total], places[total : 2 * total] - places[:total]
-    entry = np.repeat(local << VERDICT_BITS | kinds.verdict[kind], counts)
+    weakness = strongest - kinds.strength[kind] << 32
+    entry = np.repeat(weakness | local << VERDICT_BITS | kinds.verdict[kind], counts)
     values = np.zeros(len(cuts), np.int64)
     for some in _pieces(covered):
         # Where a place is painted twice, the later stroke is what stays.
@@ -139,6 +143,7 @@ def _block(recipes: Lists, kinds: Kinds, services: int) -> Lists:
     values[fragments] = values[starts]
     same = np.minimum.reduceat(verdicts, starts) == np.maximum.reduceat(verdicts, starts)
     values[fragments] = np.where(same, np.minimum.reduceat(values, starts), 0)
+    values &= _ENTRY
 
     kept = np.ones(len(cuts), bool)
     kept[1:] = values[1:] != values[:-1]

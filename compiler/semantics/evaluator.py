@@ -29,14 +29,14 @@ class Evaluator:
         for rule in policy.rules:
             self._prefixes[rule.inbound].add(rule)
 
-    def evaluate(self, user: str, packet: Packet, session: Session) -> Decision:
+    def evaluate(self, user: str, packet: Packet, session: Session, login_age: float = 0.0) -> Decision:
         """See `semantics.evaluate`."""
         prefix, bucket = self.bucket(user, packet.remote, inbound=packet.inbound)
         if prefix is None:
             return Decision(Verdict.NONE, False, Reason.NO_BUCKET, None, None, ())
         matching = matching_rules(bucket, packet)
         verdict, rule = verdict_of(matching)
-        reason = reason_for(verdict, session)
+        reason = reason_for(verdict, rule, session, login_age)
         return Decision(verdict, reason is Reason.PASS, reason, prefix, rule, matching)
 
     def bucket(self, user: str, remote: Address, *, inbound: bool) -> tuple[Prefix | None, tuple[Rule, ...]]:

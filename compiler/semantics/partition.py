@@ -29,7 +29,7 @@ from wardgate.compiler.language.model import (
     ServiceForm,
 )
 from wardgate.compiler.semantics.effective import user_classes
-from wardgate.compiler.semantics.reference import VERDICTS
+from wardgate.compiler.semantics.reference import VERDICTS, strictness, verdict_of
 from wardgate.compiler.semantics.services import any_matches
 from wardgate.runtime.layout.codes import Verdict
 
@@ -131,17 +131,17 @@ def _port_segments(
     edges = {low for low, _, _ in ranges} | {high + 1 for _, high, _ in ranges}
     edges |= {low for low, _ in wanted} | {high + 1 for _, high in wanted}
     ordered = sorted(edge for edge in edges if edge <= MAX_PORT)
-    # Rules that are open at a port, by action, those with the lowest id on top; closed ones are
+    # Rules that are open at a port, by action, the one that would decide on top; closed ones are
     # dropped when they come up.
     rules = {rule.id: rule for rule in bucket}
-    opened: dict[Action, list[tuple[int, int]]] = {action: [] for action in VERDICTS}
+    opened: dict[Action, list[_Opened]] = {action: [] for action in VERDICTS}
     next_range = next_wanted = 0
     wanted_to = -1
     for number, low in enumerate(ordered):
         high = ordered[number + 1] - 1 if number + 1 < len(ordered) else MAX_PORT
         while next_range < len(ranges) and ranges[next_range][0] == low:
             _, end, rule = ranges[next_range]
-            heapq.heappush(opened[rule.action], (rule.id, -end))
+            heapq.heappush(opened[rule.action], (*strictness(rule), end))
             next_range += 1
         while next_wanted < len(wanted) and wanted[next_wanted][0] == low:
             wanted_to = max(wanted_to, wanted[next_wanted][1])
@@ -152,14 +152,18 @@ def _port_segments(
         yield Segment((protocol,), low, high, verdict, rules.get(decider))
 
 
-def _top(opened: dict[Action, list[tuple[int, int]]], port: int) -> tuple[Verdict, int]:
+_Opened = tuple[float, int, int]
+"""How strict a rule is, which includes its id, and the port at which it ends."""
+
+
+def _top(opened: dict[Action, list[_Opened]], port: int) -> tuple[Verdict, int]:
     """The verdict at `port` and the id of the rule that gives it, 0 for none."""
     for action, verdict in VERDICTS.items():
         heap = opened[action]
-        while heap and -heap[0][1] < port:
+        while heap and heap[0][2] < port:
             heapq.heappop(heap)
         if heap:
-            return verdict, heap[0][0]
+            return verdict, heap[0][1]
     return Verdict.NONE, 0
 
 
@@ -181,16 +185,8 @@ def _portless_segments(
         if not any_matches(asked, protocols[0], None, version):
             continue
         matching = [rule for rule in bucket if any_matches(rule.services, protocols[0], None, version)]
-        verdict, rule = _decider(matching)
+        verdict, rule = verdict_of(tuple(matching))
         yield Segment(protocols, None, None, verdict, rule)
-
-
-def _decider(matching: list[Rule]) -> tuple[Verdict, Rule | None]:
-    for action, verdict in VERDICTS.items():
-        rule = next((rule for rule in matching if rule.action is action), None)
-        if rule is not None:
-            return verdict, rule
-    return Verdict.NONE, None
 
 
 def _named_protocols(forms: Iterable[ServiceForm]) -> set[int]:

@@ -15,10 +15,13 @@ Who may send what is decided in four steps, which `evaluate` takes in this order
 3. **The verdict.** Of the bucket's rules, those match whose services cover the packet's protocol and
    port. If a `deny` rule matches, the verdict is deny. Else, if an `mfa` rule matches, it is mfa. Else,
    if an `allow` rule matches, it is allow. If none matches, the packet is dropped. The order of rules
-   is of no account; of several that say the same, the first in the source is named as the deciding one.
+   is of no account; of several that say the same, the first in the source is named as the deciding one. Of
+   several `mfa` rules the strictest decides: the one that gives a login the least time (`within`).
 
 4. **The session.** A packet with verdict allow passes, one with verdict deny does not. One with
-   verdict mfa passes while the device's session is authorised, which is the only use of the session.
+   verdict mfa passes while the device's session is authorised, which is the only use of the session;
+   and if the deciding rule says `within`, only if the last login was at most that long ago. Since that
+   rule is the strictest of those that match, what all of them ask for holds.
 
 How replies, ICMP errors and fragments follow the packets that they belong to is not said here; that is
 about packets in flight, not about the policy.
@@ -28,6 +31,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 
 from wardgate.compiler.language.model import Action, Packet, Policy, Prefix, Rule
 from wardgate.compiler.semantics.effective import effective_rules
@@ -77,8 +81,9 @@ _WITHOUT_SESSION = {
 }
 
 
-def evaluate(policy: Policy, user: str, packet: Packet, session: Session) -> Decision:
-    """Judges one packet from (or, with `packet.inbound`, towards) a device of `user`."""
+def evaluate(policy: Policy, user: str, packet: Packet, session: Session, login_age: float = 0.0) -> Decision:
+    """Judges one packet from (or, with `packet.inbound`, towards) a device of `user`. `login_age`: how many
+    seconds ago the session's last login was."""
     # 1. The effective policy.
     rules = effective_rules(policy, user, inbound=packet.inbound)
 
@@ -95,7 +100,7 @@ def evaluate(policy: Policy, user: str, packet: Packet, session: Session) -> Dec
     verdict, rule = verdict_of(matching)
 
     # 4. The session.
-    reason = reason_for(verdict, session)
+    reason = reason_for(verdict, rule, session, login_age)
     return Decision(verdict, reason is Reason.PASS, reason, longest, rule, matching)
 
 
@@ -108,21 +113,31 @@ def matching_rules(bucket: tuple[Rule, ...], packet: Packet) -> tuple[Rule, ...]
     )
 
 
+def strictness(rule: Rule) -> tuple[float, int]:
+    """Of rules that give the same verdict, the one for which this is least is the deciding one."""
+    return inf if rule.within is None else rule.within, rule.id
+
+
 def verdict_of(matching: tuple[Rule, ...]) -> tuple[Verdict, Rule | None]:
-    """The verdict of the rules that match, and the first rule in the source that gives it."""
+    """The verdict of the rules that match, and the rule that decides it."""
     for action, verdict in VERDICTS.items():
         saying_so = [rule for rule in matching if rule.action is action]
         if saying_so:
-            return verdict, min(saying_so, key=lambda rule: rule.id)
+            return verdict, min(saying_so, key=strictness)
     return Verdict.NONE, None
 
 
-def reason_for(verdict: Verdict, session: Session) -> Reason:
-    """What becomes of a packet with this verdict: PASS, or why it is dropped. A bucket is given."""
+def reason_for(verdict: Verdict, rule: Rule | None, session: Session, login_age: float) -> Reason:
+    """What becomes of a packet with this verdict, by this rule: PASS, or why it is dropped. A bucket is
+    given."""
     if verdict is Verdict.NONE:
         return Reason.NO_RULE
     if verdict is Verdict.DENY:
         return Reason.DENY_RULE
-    if verdict is Verdict.ALLOW or session is Session.AUTHORISED:
+    if verdict is Verdict.ALLOW:
         return Reason.PASS
-    return _WITHOUT_SESSION[session]
+    if session is not Session.AUTHORISED:
+        return _WITHOUT_SESSION[session]
+    if rule is not None and rule.within is not None and login_age > rule.within:
+        return Reason.LOGIN_TOO_OLD
+    return Reason.PASS

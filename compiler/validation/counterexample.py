@@ -12,6 +12,7 @@ from wardgate.compiler.validation.decisions import VERDICT_BITS
 from wardgate.compiler.validation.destinations import Destinations, Interval
 from wardgate.compiler.validation.encoded import Encoded, integers
 from wardgate.compiler.validation.errors import ValidationError, Witness
+from wardgate.compiler.validation.freshness import NEVER, decision_of, rule_of, seconds_of
 from wardgate.compiler.validation.judging import Judgements, WrongDecision
 from wardgate.compiler.validation.kinds import Kind, ServiceKinds
 from wardgate.compiler.validation.matrix import Rows
@@ -114,13 +115,19 @@ class Accuser:
     def _verdict(self, decision: int | None) -> str:
         if decision is None:
             return "nothing"
-        number, verdict = decision >> VERDICT_BITS, Verdict(decision & (1 << VERDICT_BITS) - 1)
+        number, verdict = rule_of(decision >> VERDICT_BITS), Verdict(decision & (1 << VERDICT_BITS) - 1)
+        seconds = seconds_of(decision >> VERDICT_BITS)
+        said = verdict.label + (
+            "" if not seconds else " never" if seconds == NEVER else f" within {seconds} s"
+        )
         if not number:
-            return "no rule" if verdict is Verdict.NONE else f"{verdict.label} by no rule"
+            return "no rule" if verdict is Verdict.NONE else f"{said} by no rule"
         if number > len(self._policy.rules):
-            return f"{verdict.label} by rule {number} of {len(self._policy.rules)}"
+            return f"{said} by rule {number} of {len(self._policy.rules)}"
         rule = self._policy.rules[number - 1]
-        return f"{verdict.name.lower()} by rule {number} ({rule.position}: {rule.text})"
+        if verdict is Verdict.NONE:
+            said = "none"
+        return f"{said} by rule {number} ({rule.position}: {rule.text})"
 
 
 def _bucket_of(prefix: Prefix | None, rules: Sequence[Rule]) -> str:
@@ -131,7 +138,7 @@ def _meant(rules: Sequence[Rule], kind: Kind, version: int) -> int:
     """The reference's decision, of a bucket's rules about a kind of service, as tables have it."""
     matching = tuple(r for r in rules if any_matches(r.services, kind.protocol, kind.low, version))
     verdict, rule = verdict_of(matching)
-    return (rule.id if rule else 0) << VERDICT_BITS | verdict
+    return (decision_of(rule.id, rule.within or 0) if rule else 0) << VERDICT_BITS | verdict
 
 
 def _service(kind: Kind) -> str:

@@ -10,6 +10,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from wardgate.compiler.language.model import Action, Rule, ServiceForm
@@ -40,15 +41,30 @@ class _Shape:
     ranges: Sequence[tuple[int, int]]
 
 
+_Said = tuple[Action, int | None, tuple[ServiceForm, ...]]
+
+
 class Shapes:
     """What rules say, apart from whose and of which prefix they are: `of_rule[rule id]` is a number that two
-    rules have in common if they have the same action and services."""
+    rules have in common if they have the same action, freshness and services."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        numbers: dict[tuple[Action, tuple[ServiceForm, ...]], int] = {}
-        found = [numbers.setdefault((rule.action, rule.services), len(numbers)) for rule in rules]
+        numbers: dict[_Said, int] = {}
+        found = [
+            numbers.setdefault((rule.action, rule.within, rule.services), len(numbers)) for rule in rules
+        ]
         self.of_rule = np.array([0, *found], np.uint32)
-        self.all: Sequence[tuple[Action, tuple[ServiceForm, ...]]] = tuple(numbers)
+        self.all: Sequence[_Said] = tuple(numbers)
+        self.within: Sequence[int | None] = [within for _, within, _ in numbers]
+        """The seconds that rules of each shape give a login; empty where no rule says so."""
+        if not any(self.within):
+            self.within = ()
+        self.ages = np.array([0, *(rule.within or 0 for rule in rules)], np.int64)
+        """By rule id, the seconds that a rule gives a login, 0 where it does not say."""
+
+    def within_of(self, shapes: Sequence[int]) -> Sequence[int | None]:
+        """`within` of rules of these shapes; empty where no rule of the policy says so."""
+        return [self.within[shape] for shape in shapes] if self.within else ()
 
 
 class Decisions:
@@ -57,9 +73,12 @@ class Decisions:
 
     def __init__(self, shapes: Shapes, kinds: ServiceKinds, version: int) -> None:
         self._count = len(kinds.kinds)
-        self._shapes = [_shape(action, forms, kinds, version) for action, forms in shapes.all]
-        # Of rules that say the same, the first in the source is painted last: it is what shows.
-        self._order = [(_PAINTED.index(action) + 1) * _LOCALS for action, _ in shapes.all]
+        self._shapes = [_shape(action, forms, kinds, version) for action, _, forms in shapes.all]
+        # Of rules that say the same, the first in the source is painted last: it is what shows. Of mfa rules
+        # before that, the one that gives a login the least time.
+        said = [(_PAINTED.index(action), -(within or inf)) for action, within, _ in shapes.all]
+        places = {one: place for place, one in enumerate(sorted(set(said)), 1)}
+        self._order = [places[one] * _LOCALS for one in said]
 
     def row(self, shapes: Sequence[int], element: int) -> bytes | None:
         """The entry of each kind of service, of `element` bytes, little-endian, of a bucket whose rules say
@@ -93,16 +112,20 @@ class Decisions:
         return row
 
 
-def fragment(row: bytes, element: int) -> int:
+def fragment(row: bytes, element: int, within: Sequence[int | None] = ()) -> int:
     """The entry of `row` about a later fragment of an unknown packet: the verdict that all services have, by
-    the first rule of the source that gives it; 0 where they differ."""
+    the strictest rule that gives it, and of such the first of the source; 0 where they differ. `within`: what
+    the bucket's rules say; empty where none says anything."""
     verdict = _VERDICT_OF[row[0]]
     if not verdict:
         return 0
     verdicts = row[::element].translate(_VERDICT_OF)
     if verdicts.count(verdict) != len(verdicts):
         return 0
-    return int(integers(row, element).min())
+    if not any(within):
+        return int(integers(row, element).min())
+    entries: list[int] = np.unique(integers(row, element)).tolist()
+    return min(entries, key=lambda entry: (within[entry >> VERDICT_BITS] or inf, entry))
 
 
 def _shape(action: Action, forms: Sequence[ServiceForm], kinds: ServiceKinds, version: int) -> _Shape:

@@ -11,10 +11,11 @@ from wardgate.compiler.validation.encoded import Encoded
 from wardgate.compiler.validation.errors import ValidationError
 from wardgate.runtime.layout.manifest import Manifest
 
-_SAID = attrgetter("id", "action", "policy", "inbound", "file", "line", "column", "text")
+_SAID = attrgetter("id", "action", "policy", "inbound", "file", "line", "column", "text", "within")
 _MEANT = attrgetter(
-    "id", "action._value_", "subject", "inbound", "position.file", "position.line", "position.column", "text"
-)
+    "id", "action._value_", "subject", "inbound", "position.file", "position.line", "position.column", "text",
+    "within",
+)  # fmt: skip
 """The same of a rule of the manifest, and of the policy."""
 
 _HALF = 64

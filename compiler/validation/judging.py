@@ -12,8 +12,10 @@ import numpy as np
 from wardgate.compiler.validation.decisions import VERDICT_BITS, Decisions, Shapes, fragment
 from wardgate.compiler.validation.destinations import stretches
 from wardgate.compiler.validation.encoded import Encoded, Numbers, integers
+from wardgate.compiler.validation.freshness import bucket_rules, decision_of
 from wardgate.compiler.validation.kinds import Kind
 from wardgate.compiler.validation.matrix import rows_of
+from wardgate.runtime.layout.codes import Verdict
 
 _FIRST_BITS = 32
 _VERDICT = (1 << VERDICT_BITS) - 1
@@ -26,6 +28,8 @@ class Judgements:
     def __init__(self, encoded: Encoded, columns: Sequence[int]) -> None:
         self.records = encoded.table("buckets")
         self.rules = encoded.table("bucket_rules")
+        self.rule_ids, self.ages = bucket_rules(encoded)
+        """Of each of these, the rule's id and the seconds that it gives a login; see freshness."""
         self.patterns = rows_of(encoded, "judge", columns)
 
     def record(self, bucket: int) -> tuple[int, int]:
@@ -34,8 +38,8 @@ class Judgements:
         return record >> _FIRST_BITS, record & (1 << _FIRST_BITS) - 1
 
     def decisions(self, bucket: int) -> Callable[[int], int]:
-        """What programs decide by, of each service class: `rule id << VERDICT_BITS | verdict`, 0 where no
-        rule matches. OutOfBoundsError, also from the function."""
+        """What programs decide by, of each service class: `what decides << VERDICT_BITS | verdict`, see
+        freshness; 0 where no rule matches. OutOfBoundsError, also from the function."""
         pattern, first = self.record(bucket)
         element = self.patterns.element
         entries: list[int] = integers(self.patterns.row(pattern), element).tolist()
@@ -45,7 +49,9 @@ class Judgements:
             local, verdict = entry >> VERDICT_BITS, entry & _VERDICT
             if not entry:
                 return 0
-            return self.rules.entry(first + local, f"bucket {bucket}") << VERDICT_BITS | verdict
+            self.rules.check_has(first + local + 1, f"bucket {bucket}")
+            seconds = int(self.ages[first + local]) if verdict == Verdict.MFA else 0
+            return decision_of(int(self.rule_ids[first + local]), seconds) << VERDICT_BITS | verdict
 
         return lambda service_class: decision(entries[service_class])
 
@@ -75,6 +81,7 @@ class Judging:
         self._rows = judgements.patterns
         self._buckets = encoded.manifest.buckets
         self._shapes = shapes
+        self._ages = shapes.ages
         self._decisions = decisions
         self._versions = versions
         self._kinds = kinds
@@ -122,22 +129,24 @@ class Judging:
 
     def _rules_elsewhere(self, ids: Numbers, counts: Numbers, shifts: Numbers) -> set[int]:
         """The buckets (from 0) whose rules, all in all, are not where the tables say."""
-        table = self._judgements.rules.values
+        table, ages = self._judgements.rule_ids, self._judgements.ages
         owner = np.repeat(np.arange(len(counts)), counts)
         places = np.arange(len(ids)) + shifts[owner]
         inside = places < len(table)
         places[~inside] = 0
-        return set(owner[~inside | (table[places] != ids)].tolist())
+        return set(owner[~inside | (table[places] != ids) | (ages[places] != self._ages[ids])].tolist())
 
     def _is_same(self, pattern: int, version: int, shapes: bytes) -> bool:
         """Whether a pattern is that of a bucket with rules of these shapes."""
         element = self._rows.element
-        meant = self._decisions[version].row(array("I", shapes), element)
+        rules = array("I", shapes)
+        meant = self._decisions[version].row(rules, element)
         said = self._rows.row(pattern)
         return (
             meant is not None
             and all(meant[own] == said[encoded] for own, encoded in self._slices)
-            and said[self._fragment] == fragment(meant, element).to_bytes(element, "little")
+            and said[self._fragment]
+            == fragment(meant, element, self._shapes.within_of(rules)).to_bytes(element, "little")
         )
 
     def _wrong(self, place: int) -> WrongDecision | None:
@@ -150,12 +159,15 @@ class Judging:
         said = self._judgements.decisions(bucket.id)
 
         def meant(entry: int) -> int:
-            return bucket.rules[entry >> VERDICT_BITS] << VERDICT_BITS | entry & _VERDICT if entry else 0
+            if not entry:
+                return 0
+            rule = bucket.rules[entry >> VERDICT_BITS]
+            return decision_of(rule, int(self._ages[rule])) << VERDICT_BITS | entry & _VERDICT
 
         for kind, entry in zip(self._kinds, integers(row, _WIDE).tolist(), strict=True):
             if said(kind.service_class) != meant(entry):
                 return WrongDecision(bucket.id, kind, meant(entry))
-        entry = fragment(row, _WIDE)
+        entry = fragment(row, _WIDE, self._shapes.within_of(shapes))
         if said(self._fragment_class) != meant(entry):
             return WrongDecision(bucket.id, None, meant(entry))
         return None

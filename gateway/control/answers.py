@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from wardgate.gateway.compiling.plans import PolicyRefusedError, StalePlanError
+from wardgate.gateway.compiling.refusals import REFUSALS, of_the_policy, told
 from wardgate.gateway.control.models import FailureDocument
 from wardgate.gateway.errors import (
     BusyError,
@@ -81,6 +82,8 @@ def install(app: FastAPI) -> None:
     """Have `app` answer failures so."""
     app.add_exception_handler(WardgateError, _of_gateway)
     app.add_exception_handler(StoreError, _of_store)
+    for refusal in REFUSALS:
+        app.add_exception_handler(refusal, _of_compiler)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(Exception, _of_anything)
@@ -91,6 +94,13 @@ async def _of_gateway(_request: Request, error: Exception) -> JSONResponse:
     status, kind = next((status, kind) for one, status, kind in _KINDS if isinstance(error, one))
     diagnostics = error.plan.diagnostics if isinstance(error, PolicyRefusedError) else ()
     return failure(status, kind, error.operation, error.target, error.cause, error.remedy, diagnostics)
+
+
+async def _of_compiler(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, REFUSALS)  # noqa: S101 - what it is installed for
+    refused, diagnostics = told(error)
+    kind = "policy" if of_the_policy(error) else "refused"
+    return failure(403, kind, refused.operation, refused.target, refused.cause, refused.remedy, diagnostics)
 
 
 async def _of_store(request: Request, error: Exception) -> JSONResponse:

@@ -16,7 +16,7 @@ import h11
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from wardgate.gateway.control.answers import failure
-from wardgate.gateway.control.guard import PEER
+from wardgate.gateway.control.guard import ENDING, PEER
 from wardgate.gateway.control.peers import Peer, peer_of
 
 
@@ -35,7 +35,8 @@ class Limits:
 
 
 class ControlConfig(Config):
-    """uvicorn's configuration of a control socket. `users` counts connections by uid."""
+    """uvicorn's configuration of a control socket. `users` counts connections by uid; `ending` tells streams
+    that the server stops."""
 
     def __init__(self, app: Any, limits: Limits) -> None:
         super().__init__(
@@ -55,6 +56,7 @@ class ControlConfig(Config):
         )
         self.limits = limits
         self.users: Counter[int] = Counter()
+        self.ending = asyncio.Event()
 
 
 @dataclass(slots=True)
@@ -101,7 +103,7 @@ class Connection(H11Protocol):
             transport.close()
             return
         # uvicorn copies it into the state of each request.
-        self.app_state = {**self.app_state, PEER: peer}
+        self.app_state = {**self.app_state, PEER: peer, ENDING: config.ending}
         self._deadline.set()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -20,6 +20,8 @@ _log = logging.getLogger("wardgate.gateway.control")
 
 PEER: Final = "peer"
 """Where a request's state has the Peer; the server puts it there (ASGI's `state`)."""
+ENDING: Final = "ending"
+"""Where it has the event that is set when the server stops; the server puts it there too."""
 ACTOR: Final = "actor"
 """Where it has who that is, for the audit log."""
 MOST_BODY: Final = 64 << 10
@@ -28,6 +30,8 @@ MOST_POLICY_BODY: Final = 2 * MOST_BYTES
 """The same where it holds a policy: JSON escapes some of its characters."""
 _POLICY: Final = "/v1/policy/"
 _INTERNAL: Final = 500
+_MOST_DIGITS: Final = 12
+"""Of a length: Python does not read numbers of any size."""
 
 
 class Guard:
@@ -114,7 +118,7 @@ async def _body(headers: Headers, receive: Receive, most: int) -> bytes | None:
     """The whole body; None where it is larger than `most`. Read before anything is done, so that a request
     that is not whole does nothing."""
     length = headers.get("content-length", "0")
-    if not length.isascii() or not length.isdigit() or int(length) > most:
+    if not length.isascii() or not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > most:
         return None
     parts: list[bytes] = []
     size, more = 0, True

@@ -11,11 +11,11 @@ from dataclasses import asdict
 from typing import Annotated, Any, Self
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
 from wardgate.gateway.compiling.bundles import Bundle
 from wardgate.gateway.compiling.plans import Plan
 from wardgate.gateway.control.views import DeviceSession, PolicyInForce
-from wardgate.gateway.records import Device, Policy, Token
+from wardgate.gateway.records import Device, Policy, Token, User
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -129,9 +129,17 @@ class DeviceDocument(Document):
     @classmethod
     def of(cls, device: Device) -> Self:
         """Of the record."""
-        fields = asdict(device)
-        del fields["preshared_key"]
-        return cls(**fields, preshared=device.preshared_key is not None)
+        return cls(
+            id=device.id,
+            user=device.user,
+            name=device.name,
+            public_key=device.public_key,
+            addresses=device.addresses,
+            preshared=device.preshared_key is not None,
+            keepalive=device.keepalive,
+            locked=device.locked,
+            created=device.created,
+        )
 
 
 class Configuration(Document):
@@ -255,6 +263,18 @@ class PlanDocument(Document):
             difference=plan.difference,
             difference_text=plan.difference_text,
         )
+
+
+class UserList(RootModel[list[User]]):
+    """All users, by name."""
+
+
+class DeviceList(RootModel[list[DeviceDocument]]):
+    """Devices."""
+
+
+class SessionList(RootModel[list[SessionDocument]]):
+    """Each device and its session."""
 
 
 class Done(Document):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from wardgate.gateway.control.operations import Control
+from wardgate.gateway.control.request import Ending
 from wardgate.gateway.control.views import Status
 from wardgate.gateway.ledger import Verified
 from wardgate.gateway.metrics import TEXT_FORMAT
@@ -33,9 +35,9 @@ def observing_router(control: Control) -> APIRouter:
         response_class=StreamingResponse,
         responses={200: {"content": {LINES: {}}, "description": "A JSON document a line, without end."}},
     )
-    async def events() -> StreamingResponse:
+    async def events(ending: Ending) -> StreamingResponse:
         return StreamingResponse(
-            _lines(control.events()), media_type=LINES, headers={"Cache-Control": "no-store"}
+            _lines(control.events(), ending), media_type=LINES, headers={"Cache-Control": "no-store"}
         )
 
     @router.get("/audit", operation_id="audit_entries")
@@ -65,6 +67,26 @@ def observing_router(control: Control) -> APIRouter:
     return router
 
 
-async def _lines(events: AsyncIterator[Mapping[str, Any]]) -> AsyncIterator[bytes]:
-    async for event in events:
-        yield json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+async def _lines(events: AsyncIterator[Mapping[str, Any]], ending: asyncio.Event) -> AsyncIterator[bytes]:
+    """Events as lines, until there are no more, or the server stops."""
+    end = asyncio.create_task(ending.wait())
+    following: asyncio.Future[Mapping[str, Any]] | None = None
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(events))
+            await asyncio.wait((following, end), return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                return
+            try:
+                event = following.result()
+            except StopAsyncIteration:
+                return
+            yield json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    finally:
+        # Also where whoever listened is gone: the source must not keep anything for them.
+        waiting = [task for task in (end, following) if task is not None and not task.done()]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()

@@ -42,6 +42,7 @@ class ControlServer:
         listening = listen(self._path, self._access)
         found = self._path.lstat()
         self._place = found.st_dev, found.st_ino
+        self._config.ending.clear()
         self._server = _Server(self._config)
         self._task = asyncio.create_task(self._server.serve([listening]), name="control")
         ready = asyncio.create_task(self._server.ready.wait())
@@ -56,6 +57,7 @@ class ControlServer:
         if self._server is None or self._task is None:
             return
         self._server.should_exit = True
+        self._config.ending.set()
         # Nobody finds it any more, before those that are there are ended.
         self._remove()
         await self._task

@@ -7,6 +7,8 @@ what comes from an address that no device has.
 
 from __future__ import annotations
 
+import contextlib
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 
@@ -14,6 +16,7 @@ from wardgate.gateway.errors import RefusedError
 from wardgate.gateway.identity import preshared_context
 from wardgate.gateway.records import Device
 from wardgate.gateway.wireguard import Endpoint, Peer, PresharedKey, PublicKey, WireGuardDevice
+from wardgate.runtime.addresses import DeviceError
 from wardgate.runtime.devices import DeviceSpec
 from wardgate.runtime.gate import Gate
 from wardgate.runtime.sessions import Session, SessionState
@@ -40,7 +43,7 @@ class Tunnel:
         known = set(self.wireguard.peers())
         self.wireguard.remove(known - keys)
         self._devices = {device.id: device for device in devices}
-        self._set_devices()
+        self.gate.set_devices([_spec(device) for device in devices])
         states = {address: session for session in self.gate.sessions.list() for address in session.addresses}
         for device in devices:
             state = states[_spec(device).addresses[0]].state
@@ -53,15 +56,17 @@ class Tunnel:
     def put(self, device: Device, *, locked: bool) -> None:
         """Have a device that was not there, or was removed just before."""
         self._devices[device.id] = device
-        self._set_devices()
+        self.gate.put_device(_spec(device))
         self.revoke(device)
         self.set_lock(device, locked=locked)
         self.wireguard.add([self._peer(device)])
 
     def remove(self, device: Device) -> None:
         """Have a device no more: its next packet is dropped. One that is not there is fine."""
-        self._devices.pop(device.id, None)
-        self._set_devices()
+        if self._has(device):
+            del self._devices[device.id]
+            with contextlib.suppress(DeviceError):
+                self.gate.remove_device(device.addresses[0])
         self.wireguard.remove([PublicKey.parse(device.public_key)])
 
     def set_lock(self, device: Device, *, locked: bool) -> None:
@@ -96,10 +101,7 @@ class Tunnel:
 
     def endpoints(self) -> Mapping[str, Endpoint | None]:
         """Where each peer is, by its public key in base64: one dump."""
-        return {str(key): state.endpoint for key, state in self.wireguard.peers().items()}
-
-    def _set_devices(self) -> None:
-        self.gate.set_devices([_spec(device) for device in self._devices.values()])
+        return {b64encode(key).decode(): where for key, where in self.wireguard.endpoints().items()}
 
     def _has(self, device: Device) -> bool:
         """Whether what is at the device's address is that device. Whoever asks may have known it before it
@@ -111,6 +113,8 @@ class Tunnel:
         )
 
     def _peer(self, device: Device) -> Peer:
+        """Without a keepalive, which is the client's: a gateway that sends one to peers that it cannot find
+        would be at nothing but handshakes."""
         preshared = None
         if device.preshared_key is not None:
             preshared = PresharedKey(self._unseal(device.preshared_key, preshared_context(device.id)))
@@ -118,7 +122,6 @@ class Tunnel:
             PublicKey.parse(device.public_key),
             tuple(ip_network(address) for address in device.addresses),
             preshared,
-            device.keepalive,
         )
 
 

@@ -157,6 +157,6 @@ def _put(records: dict[str, T], name: str, record: T | None) -> None:
         records[name] = record
 
 
-def _enforced(device: Device) -> tuple[Iterable[str] | str | int | None, ...]:
+def _enforced(device: Device) -> tuple[Iterable[str] | str | None, ...]:
     """What the kernel is told of a device, but its lock."""
-    return (device.user, device.addresses, device.public_key, device.preshared_key, device.keepalive)
+    return (device.user, device.addresses, device.public_key, device.preshared_key)

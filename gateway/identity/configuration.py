@@ -25,7 +25,7 @@ from wardgate.gateway.records import Device
 Unseal = Callable[[str, str], bytes]
 """Decrypts what `Seal` made; see challenges.sealing."""
 
-PRIVATE_KEY_LINE: Final = "# PrivateKey = (the key that was made on this device)"
+PRIVATE_KEY_LINE: Final = "# PrivateKey = (put the device's own private key here, and remove the # before it)"
 """Stands where the private key belongs, in a configuration that was made without it."""
 
 LEAST_MTU: Final = 1280
@@ -139,9 +139,9 @@ class ClientConfiguration:
                 "the private key is not that of the device's public key",
                 "enrol the device with the key that it has now",
             )
-        return "\n".join([*self._head(private_key), "", *self._interface(private_key), "", *self._peer(), ""])
+        return "\n".join([*self._head(), "", *self._interface(private_key), "", *self._peer(), ""])
 
-    def _head(self, private_key: str | None) -> list[str]:
+    def _head(self) -> list[str]:
         path = f"/etc/wireguard/{self.file_name}"
         interface = self.file_name.removesuffix(".conf")
         lines = [
@@ -149,8 +149,6 @@ class ClientConfiguration:
             "# In the WireGuard app: add a tunnel from this file, or scan its QR code.",
             f"# On Linux: save it as {path}, readable by root alone, then: wg-quick up {interface}",
         ]
-        if private_key is None:
-            lines.append("# First replace the line that begins with `# PrivateKey` by the device's own key.")
         if self.login_url is not None:
             lines.append(f"# When it is up, log in at {self.login_url}")
         return lines

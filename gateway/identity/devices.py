@@ -139,11 +139,13 @@ class Devices:
         self._refuse_own(public_key)
         wanted = self.check_addresses(addresses)
         if not wanted:
-            if not self.pools.versions:
+            # One and the same for both, also where the pools are set anew meanwhile.
+            allocation = self._allocation
+            if not allocation.pools.versions:
                 raise RefusedError(
                     "assign address", "", "the policy has no tunnel prefixes", "name them under `tunnel`"
                 )
-            wanted = tuple([await self._allocation.choose(change, one) for one in self.pools.versions])
+            wanted = tuple([await allocation.choose(change, one) for one in allocation.pools.versions])
         number = holdings.new_id()
         sealed, secret = self._preshared(number) if preshared else (None, None)
         device = Device(number, user, name, public_key, wanted, sealed, keepalive, False, change.at)

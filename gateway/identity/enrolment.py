@@ -40,8 +40,8 @@ class Enrolment:
         self._tokens = tokens
         self._preshared = preshared
 
-    async def enrol(self, token: str, device_name: str, public_key: str) -> Enrolled:
-        """Add the device that `token` permits, or replace the key of the one that it names, which keeps its
+    async def enrol(self, token_text: str, device_name: str, public_key: str) -> Enrolled:
+        """Add the device that the token permits, or replace the key of the one that it names, which keeps its
         own name and addresses, and whose session ends.
 
         The token is spent by the same transaction, and by nothing that fails. InvalidError for a name or key
@@ -51,7 +51,7 @@ class Enrolment:
         """
         check_device(device_name)
         check_public_key(public_key)
-        text = TokenText.parse(token)
+        text = TokenText.parse(token_text)
 
         async def work(change: Change) -> Enrolled:
             spent, user = await self._tokens.spend(change, text)

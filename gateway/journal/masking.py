@@ -19,12 +19,11 @@ _KEY: Final = r"[A-Za-z0-9+/]{42}[A-Za-z0-9+/=]="
 """32 bytes in base64, as WireGuard writes keys."""
 _SAID: Final = re.compile(rf"(?i)\b(\w*(?:{_WORDS})\w*['\"]?\s*[:=]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}}&]+)")
 """`word: value`, `word=value`, also quoted."""
-_NEAR: Final = re.compile(rf"(?i)((?:private|preshared)\W*(?:key)?\W+(?:\w+\W+){{0,2}})({_KEY})")
+_NEAR: Final = re.compile(rf"(?i)((?:private|preshared)[^\n]{{0,40}}?)({_KEY})")
 """A key a few words behind one that says that it is secret."""
 _SEED: Final = re.compile(r"(?i)(otpauth://[^\s?]*\?[^\s]*)")
 """What a QR code of an authenticator holds."""
 _SECRET_FIELD: Final = re.compile(rf"(?i)(?:{_WORDS}|token_text|totp|recovery_code)")
-_WHOLE_KEY: Final = re.compile(rf"{_KEY}\Z")
 
 
 def masked(text: str) -> str:

@@ -45,11 +45,9 @@ BYTES: Final = Metric(
 SESSIONS: Final = Metric("wardgate_sessions", "gauge", ("state",), "Devices by the state of their session.")
 PEERS: Final = Metric("wardgate_peers", "gauge", (), "Peers of the WireGuard device.")
 RECEIVED: Final = Metric(
-    "wardgate_wireguard_received_bytes", "counter", (), "What peers sent, as the WireGuard device counts it."
+    "wardgate_wireguard_received_bytes", "gauge", (), "What the peers that there are have sent."
 )
-SENT: Final = Metric(
-    "wardgate_wireguard_sent_bytes", "counter", (), "What peers were sent, as the WireGuard device counts it."
-)
+SENT: Final = Metric("wardgate_wireguard_sent_bytes", "gauge", (), "What the peers that there are were sent.")
 ROAMS: Final = Metric(
     "wardgate_roams", "counter", ("detector",), "Changes of a peer's endpoint that were noticed."
 )

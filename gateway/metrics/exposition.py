@@ -102,8 +102,9 @@ class _Momentary(Collector):
             yield from _of_gate(read.gate)
         if read.network is not None:
             yield _gauge(catalogue.PEERS, read.network.peers)
-            yield _counter(catalogue.RECEIVED, {(): read.network.received})
-            yield _counter(catalogue.SENT, {(): read.network.sent})
+            # No counters: they fall when a peer is removed, which Prometheus would take for a new beginning.
+            yield _gauge(catalogue.RECEIVED, read.network.received)
+            yield _gauge(catalogue.SENT, read.network.sent)
         if read.roams:
             yield _counter(catalogue.ROAMS, {(name,): one.roams for name, one in read.roams.items()})
             yield _counter(catalogue.LOOKS, {(name,): one.looks for name, one in read.roams.items()})

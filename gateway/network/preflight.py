@@ -92,7 +92,7 @@ def check_bpffs(folder: Path = DEFAULT_BPFFS) -> Check:
     if is_bpffs(folder):
         return Check("bpffs", True, f"{folder} is a BPF file system")
     return Check(
-        "bpffs", False, f"{folder} is not a BPF file system", f"mount one: mount -t bpf bpf {DEFAULT_BPFFS}"
+        "bpffs", False, f"{folder} is not a BPF file system", f"mount one: mount -t bpf bpf {folder}"
     )
 
 

@@ -51,7 +51,11 @@ class TunnelNetwork:
         link = find_link(self.interface)
         if link is None or link.mtu != self.mtu:
             set_mtu(self.interface, self.mtu)
-        _generate_no_address(self.interface)
+        # Else the kernel gives a TUN interface a link-local address, and looks for routers in the tunnel.
+        _set_own(self.interface, "addr_gen_mode", _NO_ADDRESS)
+        if any(address.version == 6 for address in self.addresses):
+            # A machine on which new interfaces have no IPv6 has it in the tunnel, since that is asked for.
+            _set_own(self.interface, "disable_ipv6", "0")
         set_addresses(self.interface, self.addresses)
 
     def activate(self) -> None:
@@ -67,11 +71,10 @@ class TunnelNetwork:
         )
 
 
-def _generate_no_address(interface: str) -> None:
-    """Keep the kernel from giving a TUN interface a link-local address, with which it would look for routers
-    in the tunnel; kernel WireGuard's have none either."""
-    setting = Path("/proc/sys/net/ipv6/conf", interface, "addr_gen_mode")
-    # Without it, or where settings can't be written, there is an address more, and nothing is amiss.
+def _set_own(interface: str, setting: str, value: str) -> None:
+    """Change a setting of the tunnel's interface, with which it goes."""
+    path = Path("/proc/sys/net/ipv6/conf", interface, setting)
+    # Where that can't be done, what needs it says so: an address can't be added, or there is one more.
     with contextlib.suppress(OSError):
-        if setting.read_text().strip() != _NO_ADDRESS:
-            setting.write_text(_NO_ADDRESS)
+        if path.read_text().strip() != value:
+            path.write_text(value)

@@ -133,7 +133,7 @@ class Enrolled(Protocol):
 class Enrolment(Protocol):
     """Devices for tokens; see gateway.identity."""
 
-    async def enrol(self, token_text: str, device_name: str, public_key: str) -> Enrolled:
+    async def enrol(self, token_text: str, device_name: str, public_key: str, /) -> Enrolled:
         """RefusedError or NotFoundError where the token is no good, InvalidError or ExistsError where name or
         key are not; those must not depend on anything but the arguments until the token is known to be
         good."""

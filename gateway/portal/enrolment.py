@@ -24,7 +24,13 @@ from wardgate.gateway.errors import BusyError, ExistsError, InvalidError, NotFou
 from wardgate.gateway.portal.desk import Desk
 from wardgate.gateway.portal.forms import read_form
 from wardgate.gateway.portal.guard import Guard
-from wardgate.gateway.portal.hosts import is_cross_site, is_same_origin, neighbourhood, source_of
+from wardgate.gateway.portal.hosts import (
+    is_cross_site,
+    is_encrypted,
+    is_same_origin,
+    neighbourhood,
+    source_of,
+)
 from wardgate.gateway.portal.limits import Limiter
 from wardgate.gateway.portal.pages import Pages, StaticFiles, duration
 from wardgate.gateway.portal.settings import MOST_BODY, EnrolmentSettings
@@ -101,7 +107,9 @@ class _Enrolment:
         """The form as it is sent without JavaScript: the answer is a page or a file."""
         name = ""
         try:
-            if not is_same_origin(request.scope, tls=self._settings.tls):
+            settings = self._settings
+            tls = is_encrypted(request.scope, settings.trusted_proxies, tls=settings.tls)
+            if not is_same_origin(request.scope, tls=tls):
                 raise _RefusalError(403, "Another page sent this form. Nothing was done.")
             self._limit(request)
             try:

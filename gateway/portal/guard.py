@@ -97,7 +97,7 @@ class Guard:
         if scope["method"] not in METHODS:
             return PlainTextResponse("Not allowed.\n", 405, {"allow": ", ".join(METHODS)})
         # The server has a limit for what it waits for, and none for what comes at once.
-        target = len(scope["raw_path"] or b"") + len(scope["query_string"])
+        target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
         if target + sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADERS:
             return PlainTextResponse("The headers are too large.\n", 431, {"connection": "close"})
         hosts = headers_of(scope, b"host")

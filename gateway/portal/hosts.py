@@ -87,6 +87,15 @@ def source_of(scope: Any, trusted: Sequence[IPv4Network | IPv6Network]) -> IPv4A
     return address
 
 
+def is_encrypted(scope: Any, trusted: Sequence[IPv4Network | IPv6Network], *, tls: bool) -> bool:
+    """Whether the browser sent a request by HTTPS: to us (`tls`), or to a proxy of ours that says so in
+    X-Forwarded-Proto."""
+    peer = peer_of(scope)
+    if tls or peer is None or not any(peer in network for network in trusted):
+        return tls
+    return headers_of(scope, b"x-forwarded-proto") == [b"https"]
+
+
 def neighbourhood(address: IPv4Address | IPv6Address | None) -> str:
     """Whom a public limit counts as one: an IPv4 address, or the /64 that one customer has of IPv6."""
     if isinstance(address, IPv6Address):

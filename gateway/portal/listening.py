@@ -6,6 +6,7 @@ sends nothing counts like any other.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 from collections.abc import Callable
@@ -82,7 +83,9 @@ class CountedListener(socket.socket):
             sock.close()
             raise ConnectionAbortedError(errno.ECONNABORTED, "too many connections")
         counted = _Counted(sock, lambda: self._places.leave(key))
-        counted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        # It may be gone again already; whoever reads will see.
+        with contextlib.suppress(OSError):
+            counted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
         return counted, address
 
 

@@ -134,7 +134,7 @@ class _Portal:
     async def setup_page(self, request: Request) -> Response:
         """Begin a set-up, or go on with the one that this browser began."""
         visit = await self._visits.look(request)
-        await self._refuse_second_setup(visit.device)
+        await self._refuse_setup(visit.device)
         pending = visit.browser.setup
         if pending is None:
             return self._visits.page(visit, "setup.html", methods=self._desk.challenges.methods)
@@ -153,7 +153,7 @@ class _Portal:
     async def begin_setup(self, request: Request) -> Response:
         """Have a secret made."""
         visit = await self._visits.act(request)
-        await self._refuse_second_setup(visit.device)
+        await self._refuse_setup(visit.device)
         wait = self._logins.take(visit.device.id)
         if wait:
             return self._visits.too_many(wait)
@@ -164,7 +164,7 @@ class _Portal:
             )
         user = visit.device.user
         try:
-            setup = await self._desk.challenges.begin_setup(f"user:{user}", user, name)
+            setup = await self._desk.challenges.begin_setup(f"device:{visit.device.id}", user, name)
         except RefusedError as error:
             return self._visits.onward(visit, "/", _bad(error))
         visit.browser.setup = PendingSetup(name, setup.uri, setup.secret)
@@ -174,6 +174,7 @@ class _Portal:
         """See that it works. The recovery codes are in this answer and nowhere else: kept for a redirect,
         they would be in memory for whoever comes next."""
         visit = await self._visits.act(request)
+        await self._refuse_setup(visit.device)
         wait = self._logins.take(visit.device.id)
         if wait:
             return self._visits.too_many(wait)
@@ -233,8 +234,11 @@ class _Portal:
                 return method
         raise InvalidError("log in", "method", "you have no such method", "choose one that the page offers")
 
-    async def _refuse_second_setup(self, device: Device) -> None:
-        """Who has a second factor may not replace it by what a device alone proves."""
+    async def _refuse_setup(self, device: Device) -> None:
+        """Who has a second factor may not replace it by what a device alone proves; and a locked device
+        proves nothing."""
+        if device.locked:
+            raise Turned(self._visits.message("This device is locked", "Ask your administrator.", 403))
         if await self._desk.challenges.methods_of(device.user):
             text = "You have a second factor. To replace it, ask your administrator to reset it."
             raise Turned(self._visits.message("This is set up already", text, 403))

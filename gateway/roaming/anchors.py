@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from wardgate.gateway.roaming.model import Endpoint, Roamed, Watched
@@ -24,6 +24,7 @@ class Anchors:
     def __init__(self) -> None:
         self._anchors: dict[bytes, _Anchor] = {}
         self._numbers = 0
+        self._fresh: set[bytes] = set()
         self.unjudged = False
 
     def __len__(self) -> int:
@@ -44,6 +45,7 @@ class Anchors:
         """A session in place of the peer's session before."""
         self._numbers += 1
         self._anchors[public_key] = _Anchor(plain(session.endpoint), self._numbers)
+        self._fresh.add(public_key)
 
     def expect(self, public_key: bytes, endpoint: Endpoint) -> None:
         """An endpoint that is no change either, where the peer is watched."""
@@ -54,31 +56,41 @@ class Anchors:
             self._numbers += 1
             anchor.number = self._numbers
             anchor.expected.add(other)
+            self._fresh.add(public_key)
 
     def forget(self, public_key: bytes) -> None:
         """No session of this peer."""
         self._anchors.pop(public_key, None)
 
     def moved(
-        self, endpoints: Mapping[bytes, Endpoint | None], newest: int, detected_by: str
+        self,
+        endpoints: Mapping[bytes, Endpoint | None],
+        changed: Collection[bytes],
+        newest: int,
+        detected_by: str,
     ) -> list[Roamed]:
         """Sessions whose peers are elsewhere, which are watched no longer.
 
-        `newest` is what `newest` was before the dump was made: a session that was granted since is judged
-        by the next one, and `unjudged` says that one is needed. A peer without an endpoint, or one that
-        WireGuard does not have, sends nothing.
+        `endpoints`, each as `plain` gives it, are of a dump; `changed` are the peers that were elsewhere at
+        the dump before, by which others were judged. `newest` is what `newest` was before the dump was made:
+        a session that was granted since is judged by the next one, and `unjudged` says that one is needed. A
+        peer without an endpoint, or one that WireGuard does not have, sends nothing.
         """
         at = clock.now()
+        found, waiting = [], set()
         self.unjudged = False
-        found = []
-        for key, anchor in self._anchors.items():
-            now_at = plain(endpoints.get(key))
-            if now_at is None or now_at == anchor.endpoint or now_at in anchor.expected:
+        for key in self._fresh.union(changed):
+            anchor = self._anchors.get(key)
+            if anchor is None:
                 continue
+            now_at = endpoints.get(key)
+            is_elsewhere = now_at is not None and now_at != anchor.endpoint and now_at not in anchor.expected
             if anchor.number > newest:
-                self.unjudged = True
-                continue
-            found.append(Roamed(key, anchor.endpoint, now_at, False, detected_by, at))
+                waiting.add(key)
+                self.unjudged |= is_elsewhere
+            elif is_elsewhere:
+                found.append(Roamed(key, anchor.endpoint, now_at, False, detected_by, at))
+        self._fresh = waiting
         for one in found:
             del self._anchors[one.public_key]
         return found

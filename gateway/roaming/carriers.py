@@ -136,7 +136,7 @@ class Carriers:
 
 def remove_filters(pins: RoamingPins) -> None:
     """Take off the filters that a process left which was killed, in the network namespace of the caller."""
-    if pins.filters.is_dir():
+    if pins.exists() and pins.filters.is_dir():
         for mark in list(pins.filters.iterdir()):
             index, port = map(int, mark.name.split("-"))
             _release_filter(index, port, pins)

@@ -116,29 +116,33 @@ INLINE int has_other_keys(const struct peer_key *key, const struct watched *sess
 	return !same((const struct remote *)last->remote, session->granted);
 }
 
-SEC("fentry/wg_socket_set_peer_endpoint")
-int on_packet(u64 *arguments)
+/* A packet of a peer comes from `endpoint`, a struct endpoint. */
+INLINE void packet_from(u64 peer, u64 endpoint)
 {
-	u64 peer = arguments[0];
 	struct peer_key key = {};
 	struct watched *session;
 	struct remote now_at;
 
 	bpf_probe_read_kernel(&key, sizeof(key), peer + kernel.peer_key);
 	session = bpf_map_lookup_elem(&peers, &key);
-	if (!session || !remote_at(&now_at, arguments[1]) || may_send_from(session, &now_at) || !is_ours(peer))
-		return 0;
+	if (!session || !remote_at(&now_at, endpoint) || may_send_from(session, &now_at) || !is_ours(peer))
+		return;
 	if (kernel.by_handshake && !has_other_keys(&key, session))
-		return 0;
+		return;
 	if (end_session(session->slot))
 		tell(&key, session, &now_at);
+}
+
+SEC("fentry/wg_socket_set_peer_endpoint")
+int on_packet(u64 *arguments)
+{
+	packet_from(arguments[0], arguments[1]);
 	return 0;
 }
 
-SEC("fentry/wg_socket_set_peer_endpoint_from_skb")
-int on_handshake(u64 *arguments)
+/* WireGuard accepted `packet`, a struct sk_buff, as a handshake of the peer's. */
+INLINE void handshake_by(u64 peer, u64 packet)
 {
-	u64 peer = arguments[0];
 	struct handshake here = {};
 	struct peer_key key = {};
 	struct watched *session;
@@ -146,17 +150,23 @@ int on_handshake(u64 *arguments)
 
 	bpf_probe_read_kernel(&key, sizeof(key), peer + kernel.peer_key);
 	session = bpf_map_lookup_elem(&peers, &key);
-	if (!sender_of(&now_at, arguments[1]) || (session && may_send_from(session, &now_at)) || !is_ours(peer))
-		return 0;
+	if (!sender_of(&now_at, packet) || (session && may_send_from(session, &now_at)) || !is_ours(peer))
+		return;
 	if (kernel.by_handshake) {
 		/* A peer that moved with the keys that it had may agree on new ones where it is. */
 		if (remote_at(&before, peer + kernel.peer_endpoint) && same(&now_at, before.words))
-			return 0;
+			return;
 		__builtin_memcpy(here.remote, now_at.words, sizeof(here.remote));
 		here.time = bpf_ktime_get_boot_ns();
 		bpf_map_update_elem(&handshakes, &key, &here, BPF_ANY);
 	}
 	if (session && end_session(session->slot))
 		tell(&key, session, &now_at);
+}
+
+SEC("fentry/wg_socket_set_peer_endpoint_from_skb")
+int on_handshake(u64 *arguments)
+{
+	handshake_by(arguments[0], arguments[1]);
 	return 0;
 }

@@ -33,6 +33,7 @@ from wardgate.runtime.spec import ObjectSpec
 from wardgate.runtime.syscall import (
     Cmd,
     Fd,
+    ProgramInfo,
     fd_by_id,
     link_info,
     obj_get,
@@ -55,6 +56,8 @@ class FentryDetector:
         device. DetectorError where this kernel cannot have it; then nothing is left of it."""
         if on_roam is OnRoam.IGNORE:
             raise ValueError("nothing to detect where roaming is ignored")
+        if len(own_key) != layout.KEY_BYTES or not any(own_key):
+            raise DetectorError(NAME, "the gateway's device has no key", "give it its private key first")
         self.refused: tuple[Refused, ...] = ()
         self._on_roam = on_roam
         self._pins = RoamingPins(gate)
@@ -93,15 +96,16 @@ class FentryDetector:
         try:
             if read_bytes(self._pins.about) != digest:
                 return False
-            return all(devices.info.id in self._maps_of(self._pins.root / name) for name in _PROGRAMS)
+            programs = [self._program_of(self._pins.root / name) for name in _PROGRAMS]
+            return all(devices.info.id in program.map_ids for program in programs)
         except WardgateError:
             # Something of it is missing.
             return False
 
     @staticmethod
-    def _maps_of(link: Path) -> tuple[int, ...]:
+    def _program_of(link: Path) -> ProgramInfo:
         with obj_get(link) as fd, fd_by_id(Cmd.PROG_GET_FD_BY_ID, link_info(fd).program_id) as program:
-            return program_info(program).map_ids
+            return program_info(program)
 
     def _load(
         self, spec: ObjectSpec, devices: Map, traced: Mapping[str, TracedFunction], digest: bytes
@@ -133,7 +137,7 @@ class FentryDetector:
     def _has_same_gate(self, devices: Map) -> bool:
         """Whether what is pinned watches for this gate, by whatever program."""
         try:
-            return devices.info.id in self._maps_of(self._pins.root / _PROGRAMS[0])
+            return devices.info.id in self._program_of(self._pins.root / _PROGRAMS[0]).map_ids
         except WardgateError:
             return False
 
@@ -180,7 +184,8 @@ class FentryDetector:
         try:
             while True:
                 ready.clear()
-                for sample in self._ring.read():
+                # All at once: what is left there would call the reader again and again meanwhile.
+                for sample in list(self._ring.read()):
                     yield _roamed(sample)
                 await ready.wait()
         finally:
@@ -191,7 +196,15 @@ class FentryDetector:
         with self._maps[layout.LOST_EVENTS.name].view(writable=False) as view:
             lost = view.load(0, 0, 8)
         watched = sum(1 for _ in self._maps[layout.PEERS.name].items())
-        return DetectorStatus(NAME, self._on_roam, watched, self.refused, lost_events=lost)
+        missed, failure = 0, ""
+        try:
+            missed = sum(self._program_of(self._pins.root / name).missed_runs for name in _PROGRAMS)
+        except WardgateError as error:
+            failure = f"it is at work no longer: {error.cause}"
+        return DetectorStatus(
+            NAME, self._on_roam, watched, self.refused,
+            failures=int(bool(failure)), failure=failure, lost_events=lost, missed_packets=missed,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Let go of it; in the kernel it goes on."""
@@ -204,6 +217,8 @@ def remove(gate: str) -> None:
     Sessions are watched no longer: for when the gate goes too.
     """
     pins = RoamingPins(gate)
+    if not pins.exists():
+        return
     for name in (*_PROGRAMS, "about", *(one.name for one in _MAPS)):
         for path in (pins.root / name, pins.root / f"{name}{_FRESH}"):
             path.unlink(missing_ok=True)

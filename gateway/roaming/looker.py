@@ -26,9 +26,9 @@ class Looker:
         self.stir = asyncio.Event()
         """Set where a wait for the next look is to be thought over."""
         self.endpoints: Mapping[bytes, Endpoint | None] = {}
-        """Of all peers at the last look."""
-        self.changed = 0
-        """Peers that were elsewhere at the last look than at the one before."""
+        """Of all peers at the last look, as `plain` gives them."""
+        self.changed: dict[bytes, Endpoint | None] = {}
+        """The peers that were elsewhere at the last look than at the one before, and where they were then."""
         self._dump = dump
         self._on_roam = on_roam
         self._dumps = 0
@@ -45,7 +45,7 @@ class Looker:
         """See Detector."""
         self.anchors.watch(public_key, session)
         # Whoever granted it asked WireGuard at another moment than the last look did.
-        if plain(self.endpoints.get(public_key)) != plain(session.endpoint):
+        if self.endpoints.get(public_key) != plain(session.endpoint):
             self.look_at(time.monotonic())
 
     def look_at(self, moment: float) -> None:
@@ -71,7 +71,7 @@ class Looker:
         newest = self.anchors.newest
         began = time.monotonic()
         try:
-            endpoints = await asyncio.to_thread(self._dump)
+            endpoints, changed = await asyncio.to_thread(self._ask, self.endpoints)
         except Exception as error:
             # Whatever it is, the next look may be luckier; a detector that stopped would see nothing more.
             self._failures += 1
@@ -86,12 +86,20 @@ class Looker:
         self._dumps += 1
         self._seconds += ended - began
         self.pace.looked(began, ended)
-        before, self.endpoints = self.endpoints, endpoints
-        self.changed = sum(1 for key, now_at in endpoints.items() if before.get(key) != now_at)
-        found = self.anchors.moved(endpoints, newest, self.name)
+        self.endpoints, self.changed = endpoints, changed
+        found = self.anchors.moved(endpoints, changed, newest, self.name)
         if self.anchors.unjudged:
             self.pace.at(ended)
         return found
+
+    def _ask(
+        self, before: Mapping[bytes, Endpoint | None]
+    ) -> tuple[dict[bytes, Endpoint | None], dict[bytes, Endpoint | None]]:
+        """A dump, and what changed since the one before; in a thread, since there may be many peers."""
+        endpoints = {key: plain(at) for key, at in self._dump().items()}
+        changed = {key: before.get(key) for key, at in endpoints.items() if before.get(key) != at}
+        changed.update({key: before[key] for key in before.keys() - endpoints.keys()})
+        return endpoints, changed
 
     def status(self) -> DetectorStatus:
         """What it has done."""

@@ -62,9 +62,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class DetectorStatus:
-    """For people and their programs. `watched` sessions; `dumps` and `dump_seconds` since the start;
-    `failures` in a row of asking WireGuard, the last one in words. `carriers` are the interfaces on which the
-    underlay is watched, `uncovered` those on which it cannot be, and why."""
+    """For people and their programs.
+
+    `watched` sessions; `asked`: what looked like a move on the underlay; `dumps` and `dump_seconds` since the
+    start; `failures` in a row of asking WireGuard, the last one in words. `carriers` are the interfaces on
+    which the underlay is watched, `uncovered` those on which it cannot be, and why. `lost_events`: sessions
+    that the kernel ended without saying so; `missed_packets`: what it did not compare (decision 055).
+    """
 
     detector: str
     on_roam: OnRoam
@@ -74,7 +78,9 @@ class DetectorStatus:
     dump_seconds: float = 0.0
     failures: int = 0
     failure: str = ""
+    asked: int = 0
     lost_events: int = 0
+    missed_packets: int = 0
     carriers: tuple[str, ...] = ()
     uncovered: Mapping[str, str] = field(default_factory=dict)
 

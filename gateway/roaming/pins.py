@@ -55,6 +55,13 @@ class RoamingPins:
         """Folder of marks for qdiscs that were made."""
         return self.root / "qdiscs"
 
+    def exists(self) -> bool:
+        """Whether there is a folder. Who may not see it has made none."""
+        try:
+            return self.root.is_dir()
+        except PermissionError:
+            return False
+
     def make(self) -> None:
         """Make the folder; DetectorError."""
         if not is_bpffs(DEFAULT_BPFFS):

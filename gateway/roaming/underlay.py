@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final
 
 from wardgate.gateway.roaming import layout
-from wardgate.gateway.roaming.anchors import plain
 from wardgate.gateway.roaming.carriers import Carriers, remove_filters
 from wardgate.gateway.roaming.errors import DetectorError
 from wardgate.gateway.roaming.layout import address_bytes
@@ -27,7 +27,7 @@ from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.object import load_object
 from wardgate.runtime.ringbuf import RingBuffer
 
-NAME: Final = "underlay watch"
+NAME: Final = "underlay"
 _PROGRAM: Final = "underlay_watch"
 _REQUEST: Final = layout.REQUESTS.offsets
 
@@ -54,7 +54,7 @@ class UnderlayDetector:
         """DetectorError where this kernel cannot have it, or no interface took it."""
         self.refused: tuple[Refused, ...] = ()
         self._looker = Looker(NAME, dump, on_roam, Pace(bounds))
-        self._known: set[Endpoint] = set()
+        self._known: Counter[Endpoint] = Counter()
         self._asked = self._answered = 0
         self._stack = ExitStack()
         pins = RoamingPins(gate)
@@ -110,7 +110,7 @@ class UnderlayDetector:
             while True:
                 if not await looker.wait():
                     continue
-                self._take_requests()
+                self._listen()
                 for one in await looker.look():
                     yield one
                 self._learn()
@@ -121,7 +121,12 @@ class UnderlayDetector:
     def _on_asked(self) -> None:
         for _ in self._ring.read():
             pass
-        self._take_requests()
+        now = time.monotonic()
+        self._asked = self._count()
+        if self._requests.load(0, _REQUEST["urgent_told"], 8):
+            self._looker.pace.urgent(now)
+        if self._requests.load(0, _REQUEST["lazy_told"], 8):
+            self._looker.pace.lazy(now)
         self._looker.stir.set()
 
     def _on_interfaces(self) -> None:
@@ -130,33 +135,36 @@ class UnderlayDetector:
             self._looker.pace.urgent(time.monotonic())
             self._looker.stir.set()
 
-    def _take_requests(self) -> None:
-        """Learn what was asked for, and be woken for the next time."""
-        now = time.monotonic()
-        urgent, lazy = (self._taken(name) for name in ("urgent", "lazy"))
-        asked = self._requests.load(0, _REQUEST["urgent"], 8)
-        if urgent or asked != self._asked:
+    def _listen(self) -> None:
+        """Be woken again, which is once a look however much is asked for; what was asked for since the last
+        time counts as asked now."""
+        for told in ("urgent_told", "lazy_told"):
+            self._requests.store(0, _REQUEST[told], 8, 0)
+        asked = self._count()
+        if asked != self._asked:
             self._asked = asked
-            self._looker.pace.urgent(now)
-        if lazy:
-            self._looker.pace.lazy(now)
+            self._looker.pace.urgent(time.monotonic())
 
-    def _taken(self, name: str) -> bool:
-        told = _REQUEST[f"{name}_told"]
-        if not self._requests.load(0, told, 8):
-            return False
-        self._requests.store(0, told, 8, 0)
-        return True
+    def _count(self) -> int:
+        return self._requests.load(0, _REQUEST["urgent"], 8)
 
     def _learn(self) -> None:
         """Tell the program where peers are now, and see whether that is what it asked about."""
-        known = {found for one in self._looker.endpoints.values() if (found := plain(one)) is not None}
-        for endpoint in self._known - known:
-            self._sources.delete(_source(endpoint))
-        for endpoint in known - self._known:
-            self._sources.update(_source(endpoint), bytes(4))
-        self._known = known
-        if 0 < self._asked - self._answered <= self._looker.changed:
+        looker = self._looker
+        for key, before in looker.changed.items():
+            if before is not None:
+                self._known[before] -= 1
+                if not self._known[before]:
+                    del self._known[before]
+                    self._sources.delete(_source(before))
+            now_at = looker.endpoints.get(key)
+            if now_at is not None:
+                self._known[now_at] += 1
+                if self._known[now_at] == 1:
+                    self._sources.update(_source(now_at), bytes(4))
+        changes = len(looker.changed)
+        looker.changed = {}
+        if 0 < self._asked - self._answered <= changes:
             self._looker.pace.answered()
         if self._looker.pace.is_idle:
             self._answered = self._asked
@@ -166,7 +174,8 @@ class UnderlayDetector:
         carriers = self._carriers
         return replace(
             self._looker.status(),
-            refused=self.refused, carriers=carriers.names, uncovered=dict(carriers.uncovered),
+            refused=self.refused, asked=self._count(),
+            carriers=carriers.names, uncovered=dict(carriers.uncovered),
         )  # fmt: skip
 
     def close(self) -> None:

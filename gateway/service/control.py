@@ -16,7 +16,6 @@ from wardgate.gateway.events import Event, Lost
 from wardgate.gateway.metrics import Counters, Metrics, Network, Roams, Supplies, stored
 from wardgate.gateway.records import Device
 from wardgate.gateway.sessions import Sessions
-from wardgate.runtime import clock
 from wardgate.runtime.sessions import SessionState
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class ListedSessions:
     async def list(self) -> Sequence[DeviceSession]:
         """See control.operations.Sessions."""
         endpoints = await self._gateway.endpoints()
-        records, now = self._gateway.world.sessions, clock.now()
+        records = self._gateway.world.sessions
         found = []
         for device, session in await self._sessions.states():
             record = records.get(device.id)
@@ -44,7 +43,7 @@ class ListedSessions:
                     state=session.state.value if session else SessionState.NONE.value,
                     remaining=session.remaining if session and authorised else None,
                     idle_limit=session.idle_limit if session else None,
-                    login_age=(now - record.login) / clock.NS_PER_SECOND if record and authorised else None,
+                    login_age=session.login_age if session and authorised else None,
                     method=record.method if record else "",
                     endpoint=str(endpoints.get(device.public_key) or ""),
                 )
@@ -53,7 +52,7 @@ class ListedSessions:
 
     async def end(self, actor: str, device: str) -> None:
         """See control.operations.Sessions."""
-        await self._sessions.end(actor, device, "ended by an administrator")
+        await self._sessions.end(actor, device, "an administrator ended it")
 
 
 class ServiceControl:

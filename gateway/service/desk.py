@@ -19,7 +19,7 @@ from wardgate.gateway.portal.desk import (
 )
 from wardgate.gateway.records import Device, Session
 from wardgate.gateway.sessions import Sessions
-from wardgate.runtime import clock
+from wardgate.runtime.layout.codes import Reason
 
 
 class ServiceDesk:
@@ -60,12 +60,11 @@ class ServiceDesk:
         if device is None or found is None:
             raise NotFoundError("look up session", device_id, "there is no such device", "enrol it again")
         record = self._world.sessions.get(device_id)
-        age = (clock.now() - record.login) // clock.NS_PER_SECOND if record else 0
         return SessionView(
             state=found.state.value,
             remaining_s=int(found.remaining),
             idle_s=None if found.idle_limit is None else int(found.idle_limit),
-            login_age_s=max(age, 0),
+            login_age_s=int(found.login_age or 0),
             method=record.method if record else "",
         )
 
@@ -93,5 +92,7 @@ def _told(event: Event) -> PortalEvent | None:
     if event.kind == "roam":
         return SessionEvent("ended", "the device moved to another network")
     if event.kind == "needs-login":
-        return NeedsLoginEvent(details["destination"], details["service"], details["rule"], details["reason"])
+        # That a login is needed is what the event says already.
+        reason = "" if details["reason"] == Reason.NEEDS_LOGIN.label else details["reason"]
+        return NeedsLoginEvent(details["destination"], details["service"], details["rule"], reason)
     return None

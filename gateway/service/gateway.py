@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger("wardgate.gateway.service")
 ACTOR: Final = "gateway"
-_LOGIN_HELPS: Final = (Reason.NEEDS_LOGIN, Reason.SESSION_EXPIRED, Reason.IDLE)
+_LOGIN_HELPS: Final = (Reason.NEEDS_LOGIN, Reason.SESSION_EXPIRED, Reason.IDLE, Reason.LOGIN_TOO_OLD)
 _SWEEP_S: Final = 1.0
 _TOKENS_S: Final = 600.0
 _MOST_FAILURES: Final = 100

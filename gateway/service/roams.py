@@ -32,8 +32,8 @@ def detector_for(settings: Settings, wireguard: WireGuardDevice) -> Detector:
 
     def dump() -> Mapping[bytes, Endpoint | None]:
         return {
-            key.data: None if state.endpoint is None else (state.endpoint.address, state.endpoint.port)
-            for key, state in wireguard.peers().items()
+            key: None if where is None else (where.address, where.port)
+            for key, where in wireguard.endpoints().items()
         }
 
     return open_detector(

@@ -8,7 +8,7 @@ have (see `reconcile`), so a crash can end a session, and never begin one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from wardgate.gateway.enforcement.threads import Worker
@@ -36,6 +36,9 @@ _GONE: Final = {
     SessionState.IDLE: "idle for too long",
     SessionState.LOCKED: "locked",
 }
+
+
+_LONGEST_PAUSE_S: Final = 60.0
 
 
 class Proof(Protocol):
@@ -72,6 +75,7 @@ class Sessions:
         self._bus = bus
         self._endpoints = endpoints
         self._boot = boot_id()
+        self._look = 0
         # A login and the end of a session do not overlap: what comes later would be undone by the earlier.
         self._turns = Turns()
 
@@ -127,6 +131,10 @@ class Sessions:
     async def end(self, actor: str, device_id: str, reason: str = "ended") -> None:
         """End a device's session, at once. NotFoundError where it has none."""
         device = self._world.devices.get(device_id)
+        if device is None and device_id not in self._world.sessions:
+            raise NotFoundError(
+                "end session", device_id, "there is no such device", "`devices list` shows them"
+            )
         async with self._turns.of(device_id):
             if device is not None:
                 await self._end_in_kernel(device)
@@ -164,15 +172,21 @@ class Sessions:
         return [(device, found.get(device.addresses[0])) for device in self._world.devices.values()]
 
     async def sweep(self) -> None:
-        """End in the store what has ended in the kernel."""
-        if not self._world.sessions:
+        """End in the store what has ended in the kernel: sessions whose time is over at each call, and the
+        others, which their devices' silence or somebody by hand may have ended, once in a while. Whose
+        packet is dropped is looked at besides."""
+        sessions, now = self._world.sessions, clock.now()
+        if now < self._look:
+            over = [one.device for one in sessions.values() if one.deadline <= now]
+        elif sessions:
+            self._look = now + clock.nanoseconds(_pause(self._limits.idle))
+            found = await self._worker(self._tunnel.sessions)
+            over = [one.device for one in sessions.values() if not _is_good(one, self._world, found)]
+        else:
             return
-        found = await self._worker(self._tunnel.sessions)
-        for session in list(self._world.sessions.values()):
-            device = self._world.devices.get(session.device)
-            state = found[device.addresses[0]].state if device and device.addresses[0] in found else None
-            if state is not SessionState.AUTHORISED and not self._turns.is_taken(session.device):
-                await self._sweep_one(session.device, device)
+        for name in over:
+            if not self._turns.is_taken(name):
+                await self._sweep_one(name, self._world.devices.get(name))
 
     async def look(self, device: Device) -> None:
         """The same of one device, of which a packet was dropped."""
@@ -256,6 +270,18 @@ class Sessions:
             return True
 
         return await self._ledger.run(actor, work, settled=False)
+
+
+def _pause(idle: int | None) -> float:
+    """Seconds between looks at all sessions: short beside the silence that ends one."""
+    return _LONGEST_PAUSE_S if idle is None else min(max(idle / 10, 1.0), _LONGEST_PAUSE_S)
+
+
+def _is_good(session: Session, world: World, found: Mapping[str, KernelSession]) -> bool:
+    """Whether the kernel has the session, too; `found` are its, by address."""
+    device = world.devices.get(session.device)
+    kernel = found.get(device.addresses[0]) if device else None
+    return kernel is not None and kernel.state is SessionState.AUTHORISED
 
 
 def _check(found: Device | None, device: Device, proof: Proof) -> None:

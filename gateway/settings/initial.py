@@ -37,13 +37,13 @@ state: {state}            # database and keys; back it up, and keep it secret
 
 # control:
 #   socket: /run/wardgate/control.sock
-#   group: wardgate       # whose members may run `wardgate gateway ...` besides root
+#   group: wardgate       # whose members may run `wardgate gateway ...` besides root; default: nobody
 
 # Where people log in, inside the tunnel only. With tls, browsers' cookies are better protected; without, it
 # is the tunnel that encrypts.
 # portal:
 #   port: 80
-#   names: [portal.example.org]
+#   names: [portal.example.org]   # default: none but its addresses
 #   tls: {{certificate: portal.pem, key: portal.key}}
 
 # The public page where people enrol a device with a token; without this section there is none.
@@ -76,15 +76,15 @@ state: {state}            # database and keys; back it up, and keep it secret
 
 # client:
 #   dns: []
-#   allowed_ips: []       # default: what the user's policy allows
-#   keepalive: 25
+#   allowed_ips: ["10.0.0.0/8"]   # default: what the user's policy allows
+#   keepalive: 25         # seconds; default: none
 #   mtu: 1420
 
 # names:
 #   shortest: 30s         # DNS names in rules are asked again no sooner
 #   grace: 5m             # how long an address that a name no longer has is kept
 
-# metrics: 127.0.0.1:9586
+# metrics: 127.0.0.1:9586 # default: none
 # log: {{form: text, level: info}}
 """
 

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from wardgate.gateway.compiling.documents import Code, Node, Report, Scalar, Shape, schema
 from wardgate.gateway.settings.model import Address, Listen, Prefix
-from wardgate.runtime.layout import duration
+from wardgate.runtime.layout import durations
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -121,7 +121,7 @@ def truth(text: str) -> bool:
 
 def seconds(text: str) -> int:
     """Reads a duration."""
-    return duration.parse(text)
+    return durations.parse(text)
 
 
 def prefix(text: str) -> Prefix:

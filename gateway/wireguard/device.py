@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Protocol, Self
 
 from wardgate.gateway.wireguard.changes import DeviceChange, PeerChange, addition, plan, removal, settings
+from wardgate.gateway.wireguard.endpoint import Endpoint
 from wardgate.gateway.wireguard.errors import WireGuardError
 from wardgate.gateway.wireguard.keys import PrivateKey, PublicKey
 from wardgate.gateway.wireguard.peers import DeviceState, Dump, Peer, PeerState, Reconciled, check_together
@@ -45,6 +46,9 @@ class WireGuardDevice(Protocol):
 
     def peers(self) -> Mapping[PublicKey, PeerState]:
         """All peers, in one dump."""
+
+    def endpoints(self) -> Mapping[bytes, Endpoint | None]:
+        """Where each peer is, by its public key: one dump, of which nothing else is read. None: unknown."""
 
     def add(self, peers: Iterable[Peer]) -> None:
         """Make these peers what is wanted, without looking at any other.
@@ -92,6 +96,10 @@ class BaseDevice(ABC):
     def _dump(self) -> Dump:
         """Settings and peers."""
 
+    def _endpoints(self) -> Mapping[bytes, Endpoint | None]:
+        """Where each peer is."""
+        return {key.data: state.endpoint for key, state in self._dump().peers.items()}
+
     @abstractmethod
     def _apply(self, device: DeviceChange, peers: Iterable[PeerChange]) -> None:
         """Make changes, in this order."""
@@ -119,6 +127,11 @@ class BaseDevice(ABC):
         """All peers."""
         with self._use():
             return self._dump().peers
+
+    def endpoints(self) -> Mapping[bytes, Endpoint | None]:
+        """Where each peer is, by its public key."""
+        with self._use():
+            return self._endpoints()
 
     def add(self, peers: Iterable[Peer]) -> None:
         """Make these peers what is wanted."""

@@ -6,6 +6,7 @@ answer ends with `errno=N`, where 0 is success.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -24,6 +25,7 @@ _NS_PER_SECOND: Final = 1_000_000_000
 _KNOWN: Final = 1 << 16
 """Texts whose values are kept: most of a dump is what the one before had, and reading addresses is slow."""
 
+_PLACES: Final = re.compile(r"^(public_key|endpoint)=(.*)$", re.MULTILINE)
 _network = lru_cache(_KNOWN)(ip_network)
 _endpoint = lru_cache(_KNOWN)(Endpoint.parse)
 
@@ -114,6 +116,24 @@ def read_dump(answer: bytes) -> Dump:
             lines.append((name, value))
     finish()
     return Dump(device, peers)
+
+
+def read_endpoints(answer: bytes) -> dict[bytes, Endpoint | None]:
+    """Only where each peer is, by its public key, of a successful answer to GET: a tenth of the time of
+    `read_dump`. AnswerError."""
+    found: dict[bytes, Endpoint | None] = {}
+    key = b""
+    for name, value in _PLACES.findall(answer.decode("ascii", errors="replace")):
+        if name == "public_key":
+            key = _read(name, _key, value)
+            found[key] = None
+        elif key:
+            found[key] = _read(name, _endpoint, value)
+    return found
+
+
+def _key(text: str) -> bytes:
+    return PublicKey(bytes.fromhex(text)).data
 
 
 def _device(lines: Iterable[tuple[str, str]]) -> DeviceState:

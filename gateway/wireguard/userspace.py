@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -22,6 +22,7 @@ from wardgate.gateway.network.links import remove_link
 from wardgate.gateway.wireguard import uapi
 from wardgate.gateway.wireguard.changes import DeviceChange, PeerChange
 from wardgate.gateway.wireguard.device import BaseDevice, Kind
+from wardgate.gateway.wireguard.endpoint import Endpoint
 from wardgate.gateway.wireguard.errors import (
     DeviceGoneError,
     DeviceRefusedError,
@@ -34,13 +35,13 @@ PROGRAM: Final = "wireguard-go"
 SOCKETS: Final = Path("/var/run/wireguard")
 """Where wireguard-go puts the sockets; compiled into it."""
 LINK_KIND: Final = "tun"
-_LONGEST_WAIT: Final = 60.0
+_LONGEST_WAIT: Final = 120.0
 """Seconds for one step of an exchange: a daemon that hangs must not hold a thread for ever."""
 _END_SECONDS: Final = 20.0
+_ENDLESS: Final = f"its interface is gone, and its {PROGRAM} still runs"
 _LISTENING: Final = 0x10000
 """__SO_ACCEPTCON in /proc/net/unix."""
 _RECEIVE_BYTES: Final = 1 << 20
-_ITS_OWN_VARIABLES: Final = ("LOG_LEVEL", "WG_TUN_FD", "WG_UAPI_FD", "WG_PROCESS_FOREGROUND")
 _REMEDIES: Final = {
     errno.EADDRINUSE: "another program has this UDP port: choose another, or stop it (ss -lunp)",
 }
@@ -57,6 +58,9 @@ class UserspaceDevice(BaseDevice):
         program = shutil.which(PROGRAM)
         if program is None:
             _unavailable(name, f"{PROGRAM} is not installed", f"install it (apt install {PROGRAM})")
+        # One whose interface was removed a moment ago is about to end.
+        if not _await_end(name):
+            _unavailable(name, _ENDLESS, _find(name))
         if is_alive(name):
             _unavailable(
                 name,
@@ -68,6 +72,9 @@ class UserspaceDevice(BaseDevice):
 
     def _dump(self) -> Dump:
         return uapi.read_dump(self._exchange("read WireGuard device", uapi.GET))
+
+    def _endpoints(self) -> Mapping[bytes, Endpoint | None]:
+        return uapi.read_endpoints(self._exchange("read WireGuard device", uapi.GET))
 
     def _apply(self, device: DeviceChange, peers: Iterable[PeerChange]) -> None:
         self._exchange("configure WireGuard device", uapi.set_request(device, peers))
@@ -95,16 +102,8 @@ class UserspaceDevice(BaseDevice):
     def _remove(self) -> None:
         # The daemon ends with its interface, and takes its socket along.
         remove_link(self.name)
-        deadline = time.monotonic() + _END_SECONDS
-        while is_listening_here(self.name):
-            if time.monotonic() > deadline:
-                raise WireGuardError(
-                    "remove WireGuard device",
-                    self.name,
-                    f"its interface is gone, and its {PROGRAM} still runs",
-                    f"find it and end it (ss -xlp src {socket_path(self.name)})",
-                )
-            time.sleep(0.005)
+        if not _await_end(self.name):
+            raise WireGuardError("remove WireGuard device", self.name, _ENDLESS, _find(self.name))
         if not is_alive(self.name):
             # A daemon that was killed leaves its socket.
             socket_path(self.name).unlink(missing_ok=True)
@@ -137,12 +136,27 @@ def is_alive(name: str) -> bool:
         return False
 
 
+def _await_end(name: str) -> bool:
+    """Wait for a daemon of this namespace whose interface is gone; whether it ended."""
+    deadline = time.monotonic() + _END_SECONDS
+    while is_listening_here(name):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def _find(name: str) -> str:
+    return f"find it and end it (ss -xlp src {socket_path(name)})"
+
+
 def _start(program: str, name: str) -> None:
     """Have wireguard-go make itself a daemon: it returns once device and socket are there.
 
-    In a session of its own, so that no signal from our terminal reaches it.
+    In a session of its own, so that no signal from our terminal reaches it; and with nothing of our
+    environment, where there may be secrets, but what Go's runtime is tuned by.
     """
-    environment = {key: value for key, value in os.environ.items() if key not in _ITS_OWN_VARIABLES}
+    environment = {key: value for key, value in os.environ.items() if key == "PATH" or key.startswith("GO")}
     done = subprocess.run(  # noqa: S603 - the program that was just looked up, and a name that was checked
         [program, name],
         stdin=subprocess.DEVNULL,

@@ -43,6 +43,7 @@ class Reason(IntEnum):
     MALFORMED = 9
     FRAGMENT = 10
     NO_FLOW = 11
+    LOGIN_TOO_OLD = 12
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from wardgate.runtime.layout import json_text, typed_json
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class ManifestError(ValueError):
@@ -29,7 +29,8 @@ class PolicyFile:
 
 @dataclass(frozen=True, slots=True)
 class RuleSource:
-    """A rule and where it stands. Ids count from 1 in the order of the source."""
+    """A rule and where it stands. Ids count from 1 in the order of the source. `within`: how many seconds ago
+    the last login may have been; None: the rule does not say."""
 
     id: int
     action: str
@@ -39,6 +40,7 @@ class RuleSource:
     line: int
     column: int
     text: str
+    within: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

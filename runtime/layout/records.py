@@ -113,6 +113,7 @@ DEVICE = Record(
         Field("deadline", "u64", "end of the session; 0: none"),
         Field("idle_limit", "u64", "the session ends this long after last_active; 0: never"),
         Field("last_active", "u64", "when the device last sent what an mfa rule let pass"),
+        Field("login", "u64", "when the session's user last logged in; 0: never"),
     ),
 )
 

@@ -21,7 +21,7 @@ OFFICE = EXAMPLES / "office.yaml"
 COMMANDS = (
     "compile", "check", "schema", "explain", "diff", "prove", "inspect", "run", "watch", "top", "status",
     "session", "swap", "rollback", "detach",
-    "session grant", "session revoke", "session list",
+    "session grant", "session revoke", "session list", "gateway", "gateway policy apply",
 )  # fmt: skip
 BROKEN_POLICIES = {
     "empty": b"",
@@ -91,6 +91,9 @@ def test_help_fits_80_columns(e2e, command):
         ["prove", OFFICE, "never: ["],
         ["session", "grant", "10.9.0.2"], ["session", "grant", "10.9.0.2", "--for", "soon"],
         ["session", "grant", "nowhere", "--for", "1m"], ["run", OFFICE],
+        ["gateway", "nonsense"], ["gateway", "users", "add"], ["gateway", "policy", "apply", "/nowhere.yaml"],
+        ["gateway", "policy", "apply", OFFICE], ["gateway", "tokens", "issue", "alice", "--for", "soon"],
+        ["gateway", "users", "remove", ".."], ["gateway", "policy", "rollback"],
     ],
 )  # fmt: skip
 def test_wrong_usage_is_2(e2e, arguments):
@@ -410,7 +413,7 @@ def test_which_gate(e2e, tmp_path, office):
     said = done.stdout.splitlines()
     assert said[:3] == ["none 3", "granted: alice (10.9.0.2 fd09::2) for 10m", "both 2"]
     assert said[3].startswith("a: detached")
-    assert said[4].split() == ["user", "session", "left", "idle", "limit", "addresses"]
+    assert said[4].split() == ["user", "session", "left", "idle", "limit", "login", "addresses"]
     assert [line.split()[:2] for line in said[5:8]] == [["alice", "none"], ["bob", "none"], ["carol", "none"]]
     assert said[8].startswith("b: detached")
     assert "there is no gate on this machine" in (tmp_path / "none").read_text()

@@ -6,7 +6,7 @@ import pytest
 
 ARTEFACTS = (
     "closed-llvmlite", "empty-llvmlite", "everything-clang", "everything-llvmlite", "four-llvmlite",
-    "office-clang", "office-llvmlite", "six-llvmlite",
+    "fresh-clang", "fresh-llvmlite", "office-clang", "office-llvmlite", "six-llvmlite",
 )  # fmt: skip
 PROGRAMS = {"gate_ingress", "gate_egress", "gate_xdp"}
 MOST = 5_000

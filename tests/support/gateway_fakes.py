@@ -1,7 +1,7 @@
 """A gateway in memory behind the control API: its parts as operations.Control has them, small and obvious.
 
 As a program, `python gateway_fakes.py SOCKET [GROUP]`, it serves one until it is asked to end; a line on
-stdout says when it listens.
+stdout says when it listens. SIGHUP makes it forget everything, and say so.
 """
 
 from __future__ import annotations
@@ -260,6 +260,8 @@ class FakePolicies:
         self.gateway = gateway
         self.known: list[tuple[Policy, Bundle, Composed]] = []
         self.current = 0
+        self.failure: Exception | None = None
+        """What `history` raises."""
 
     async def show(self, number: int | None = None) -> PolicyInForce:
         wanted = self.current if number is None else number
@@ -269,6 +271,8 @@ class FakePolicies:
         return PolicyInForce(policy, bundle.files, wanted == self.current)
 
     async def history(self) -> Sequence[Policy]:
+        if self.failure is not None:
+            raise self.failure
         return [policy for policy, _, _ in self.known]
 
     async def plan(self, bundle: Bundle) -> Plan:
@@ -373,16 +377,39 @@ class FakeGateway:
         return await self._metrics.text()
 
 
+class Switch:
+    """The gateway that is current: an API takes longer to make than a test to run."""
+
+    gateway: FakeGateway
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.gateway, name)
+
+
 async def serve(path: Path, group: int | None) -> None:
     """Serve a fake gateway at `path` until SIGTERM."""
-    async with await SqliteStore.open(path.with_suffix(".db")) as store:
-        server = ControlServer(FakeGateway(Ledger(store)), path, Access(group))
-        await server.start()
-        ended = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-        print("listening", flush=True)
-        await ended.wait()
-        await server.stop()
+    loop, switch, ended, stores = asyncio.get_running_loop(), Switch(), asyncio.Event(), []
+
+    async def begin() -> None:
+        store = await SqliteStore.open(path.with_suffix(f".{len(stores)}.db"))
+        stores.append(store)
+        switch.gateway = FakeGateway(Ledger(store))
+
+    async def begin_again() -> None:
+        await begin()
+        print("forgot", flush=True)
+
+    await begin()
+    server = ControlServer(switch, path, Access(group))
+    await server.start()
+    tasks: list[asyncio.Task[None]] = []
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: tasks.append(asyncio.create_task(begin_again())))
+    print("listening", flush=True)
+    await ended.wait()
+    await server.stop()
+    for store in stores:
+        await store.close()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -32,6 +33,10 @@ from wardgate.cli.demo.traffic import allow_ping
 from wardgate.cli.demo.wireguard import RemotePeer, UserspaceDevice
 from wardgate.cli.demo.x25519 import KeyPair, generate
 
+TOO_MANY = 429
+"""Of a login, where a device has tried more often than people do."""
+GREETING = "You are logged in."
+_NUMBERS = itertools.count()
 PATIENCE_S = 60.0
 """How long to wait for what must come."""
 OUTSIDE = "192.0.2.1"
@@ -58,7 +63,7 @@ class Site:
     """See the module. `settings` are more lines for gateway.yaml, `policy` the first policy."""
 
     def __init__(self, folder: Path, *, settings: str = "", policy: str = POLICY) -> None:
-        self.interface = f"wg{os.getpid()}"
+        self.interface = f"wg{os.getpid()}{chr(97 + next(_NUMBERS) % 26)}"
         self.outside = OUTSIDE
         self.folder = folder
         self.file = folder / "gateway.yaml"
@@ -265,7 +270,7 @@ class Machine:
         self.addresses: tuple[str, ...] = ()
         self.configuration = ""
         self.app: App | None = None
-        self.recovery: Sequence[str] = ()
+        self.recovery: list[str] = []
         self._device: UserspaceDevice | None = None
         self.interface = f"{site.interface}c{number}"
         self._moves = 0
@@ -289,6 +294,15 @@ class Machine:
             self.configuration = answer.json()["configuration"]
             self.addresses = tuple(answer.json()["addresses"])
         return answer
+
+    def configure(self, configuration: str) -> None:
+        """Take a configuration that has its private key in it, and connect."""
+        said = dict(re.findall(r"^(\w+) = (.*)$", configuration, re.MULTILINE))
+        private = said["PrivateKey"]
+        self.keys = KeyPair(base64.b64decode(private), self.keys.public)
+        self.configuration = configuration
+        self.addresses = tuple(address.partition("/")[0] for address in said["Address"].split(", "))
+        self.connect()
 
     def connect(self) -> None:
         """Bring the tunnel up, as the configuration says."""
@@ -364,9 +378,22 @@ class Machine:
         if self.app is None:
             self.set_up()
             wait_for_next_code()
-        self.browser.get("/login")
-        self.browser.submit("/login", code=self.app.code(time.time()))
-        assert "Log out" in self.browser.text, self.browser.text
+        self.answer("totp", self.app.code(time.time()))
+        assert GREETING in self.browser.text, self.browser.text
+
+    def answer(self, method: str, code: str) -> None:
+        """Send a code to the portal, as soon as it takes one."""
+        while True:
+            self.browser.get(f"/login?method={method}")
+            answer = self.browser.submit("/login", code=code)
+            if answer.status_code != TOO_MANY:
+                return
+            time.sleep(int(answer.headers["retry-after"]))
+
+    def log_in_again(self) -> None:
+        """Log in by one of the recovery codes, which does not wait for the next code of the app."""
+        self.answer("recovery", self.recovery.pop())
+        assert GREETING in self.browser.text, self.browser.text
 
     def close(self) -> None:
         """End the tunnel."""

@@ -9,11 +9,12 @@ from itertools import product
 from typing import Any
 
 from hypothesis import strategies as st
-from random_policies import USERS, policies
+from random_policies import USERS, WITHIN, policies
 from wardgate.compiler.language import parse_policy_text
 from wardgate.compiler.language.model import Address, Packet, Policy
-from wardgate.compiler.semantics import Evaluator, Session
+from wardgate.compiler.semantics import Decision, Evaluator, Session
 from wardgate.compiler.semantics.partition import representatives
+from wardgate.runtime.layout.durations import words
 
 STRANGER = "somebody-else"
 
@@ -30,7 +31,7 @@ def edits(draw: st.DrawFn, text: str) -> str:
 def _edit(draw: st.DrawFn, document: dict[str, Any]) -> None:
     groups = document.get("groups", {})
     sections = [document[name] for name in ("policies", "inbound") if document.get(name)]
-    kind = draw(st.sampled_from(["join", "leave", "drop", "copy", "move", "vanish"]))
+    kind = draw(st.sampled_from(["join", "leave", "drop", "copy", "move", "vanish", "age"]))
     if kind in ("join", "leave") and groups:
         members = groups[draw(st.sampled_from(sorted(groups)))]
         user = draw(st.sampled_from(USERS) | st.just("grace"))
@@ -53,11 +54,20 @@ def _edit(draw: st.DrawFn, document: dict[str, Any]) -> None:
     rule = draw(st.sampled_from(rules))
     if kind in ("drop", "move") and len(rules) > 1:
         rules.remove(rule)
+    if kind == "age" and action == "mfa":
+        rules[rules.index(rule)] = aged(draw, rule, action)
     if kind in ("copy", "move"):
         target = draw(st.sampled_from(["*", *sorted(groups), *USERS]))
-        mine = section.setdefault(target, {}).setdefault(draw(st.sampled_from(["allow", "mfa", "deny"])), [])
-        if rule not in mine:
-            mine.append(rule)
+        chosen = draw(st.sampled_from(["allow", "mfa", "deny"]))
+        mine = section.setdefault(target, {}).setdefault(chosen, [])
+        if (copied := aged(draw, rule, chosen)) not in mine:
+            mine.append(copied)
+
+
+def aged(draw: st.DrawFn, rule: str, action: str) -> str:
+    """The rule with another `within`, or none."""
+    within = draw(st.sampled_from(WITHIN)) if action == "mfa" else ""
+    return rule.partition(" within ")[0] + (f" within {within}" if within else "")
 
 
 @st.composite
@@ -92,11 +102,19 @@ Verdicts = tuple[str, str]
 def differing(
     old: Policy, new: Policy, asked: Asked, *, inbound: bool
 ) -> Iterator[tuple[str, Address, Service, Verdicts, tuple[int, int]]]:
-    """Each combination with another verdict: the verdicts, and the ids of the deciding rules (0: none)."""
+    """Each combination with another verdict, or another time that it gives a login: the verdicts with that,
+    and the ids of the deciding rules (0: none)."""
     evaluators = Evaluator(old), Evaluator(new)
     for user, remote, service in product(*asked):
         packet = Packet(remote, *service, inbound)
         before, after = (one.evaluate(user, packet, Session.NONE) for one in evaluators)
-        if before.verdict.label != after.verdict.label:
+        labels = labelled(before), labelled(after)
+        if labels[0] != labels[1]:
             rules = tuple(one.rule.id if one.rule else 0 for one in (before, after))
-            yield user, remote, service, (before.verdict.label, after.verdict.label), (rules[0], rules[1])
+            yield user, remote, service, labels, (rules[0], rules[1])
+
+
+def labelled(decision: Decision) -> str:
+    """The verdict and the time that it gives a login, in words."""
+    within = decision.rule.within if decision.rule else None
+    return decision.verdict.label + (f" within {words(within)}" if within else "")

@@ -2,7 +2,7 @@
 
 `policies` is a hypothesis strategy of `RandomPolicy`, whose `text` is JSON (which is YAML too).
 `queries` derives questions from one: at the edges of its prefixes and port ranges, of every kind of
-service, by every kind of user, in both session states and both directions.
+service, by every kind of user, in both session states, with logins of several ages, and both directions.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ PORTS = (1, 2, 22, 53, 80, 443, 1023, 1024, 8080, 32_767, 32_768, 65_534, 65_535
 PROTOCOLS = (0, 1, 2, 6, 17, 41, 43, 44, 47, 50, 51, 58, 59, 60, 89, 132, 136, 254, 255)
 PORT_WORDS = ("tcp", "udp", "sctp")
 RULES = (1, 2, 3, 5, 8, 12, 16, 24, 0)
+WITHIN = ("", "", "10s", "15m", "1h30m", "30d")
+"""What mfa rules ask of a login; mostly nothing."""
+LOGIN_AGES = (None, 0, 10, 11, 900, 901, 5_400, 5_401, 86_400, 2_592_000, 2_592_001)
+"""Seconds at which one of these is still enough, or not any more."""
 MAPPED = ip_network("::ffff:0:0/96")
 EXTENSION_HEADERS = (0, 43, 44, 60)
 """Protocol numbers that IPv6 uses for extension headers, so that no packet is of them."""
@@ -135,6 +139,8 @@ def policies(draw: st.DrawFn, *, most_rules: int = 24) -> RandomPolicy:
             subject, action = draw(st.sampled_from(subjects)), draw(st.sampled_from(ACTIONS))
             words = draw(st.lists(service_words(tuple(services)), max_size=4, unique=True))
             rule = " ".join([draw(st.sampled_from(destinations)), *words])
+            if action == "mfa" and (within := draw(st.sampled_from(WITHIN))):
+                rule += f" within {within}"
             found.setdefault(subject, {}).setdefault(action, []).append(rule)
         return found
 
@@ -164,15 +170,16 @@ def _ports_of(word: str) -> list[str]:
 
 
 def queries(policy: RandomPolicy, seed: int, count: int) -> Iterator[Query]:
-    """`count` queries, the same for the same seed; each is asked in both session states."""
+    """`count` queries, the same for the same seed; each is asked without a session, and in one."""
     chance = random.Random(seed)
     for _ in range(count // 2):
         remote = _remote(policy, chance)
         service = _service(policy, chance, remote.version)
         user = chance.choice((*USERS, STRANGER))
         inbound = chance.random() < (0.4 if policy.inbound else 0.05)
-        for authed in (False, True):
-            yield Query.parse(user, str(remote), service, authed=authed, inbound=inbound)
+        yield Query.parse(user, str(remote), service, inbound=inbound)
+        age = chance.choice(LOGIN_AGES)
+        yield Query.parse(user, str(remote), service, authed=True, login_age=age, inbound=inbound)
 
 
 def _remote(policy: RandomPolicy, chance: random.Random) -> Address:

@@ -26,14 +26,19 @@ USERS = ["alice", "bob", "carol", "dave"]
 GROUPS = {"group:g": ["alice", "bob"], "group:h": ["bob", "carol"], "group:none": []}
 HOSTS = {"both": ["10.1.0.3", "fd00:1::3"], "wide": ["10.1.0.0/16", "10.1.0.0/30", "::/0"]}
 NAMED = {"web": ["80/tcp", "443/tcp"]}
-ACTIONS = ["allow", "mfa", "deny"]
+WITHIN = ["10s", "15m", "1d"]
 
 DESTINATION = st.sampled_from(PREFIXES)
 SERVICE_WORDS = st.lists(st.sampled_from(SERVICES), max_size=2)
 RULE = st.builds(lambda to, words: " ".join((to, *words)), DESTINATION, SERVICE_WORDS)
 SUBJECT = st.sampled_from(["*", *GROUPS, "alice", "carol"])
+RULES = st.lists(RULE, max_size=4)
+FRESH = st.builds("{} within {}".format, RULE, st.sampled_from(WITHIN))
+MFA_RULES = st.lists(st.one_of(RULE, FRESH), max_size=4)
 SECTION = st.dictionaries(
-    SUBJECT, st.dictionaries(st.sampled_from(ACTIONS), st.lists(RULE, max_size=4), max_size=3), max_size=4
+    SUBJECT,
+    st.fixed_dictionaries({}, optional={"allow": RULES, "mfa": MFA_RULES, "deny": RULES}),
+    max_size=4,
 )
 DOCUMENTS = st.fixed_dictionaries({"policies": SECTION}, optional={"inbound": SECTION})
 """Documents with rules only; `build` adds the names that they use."""
@@ -66,15 +71,18 @@ def build(document: dict[str, Any]) -> Policy:
     return parse_policy_text(json.dumps({**head, **document}), "p.json").policy
 
 
-def judged(document: dict[str, Any], user: str, packet: Packet) -> tuple[str, str | None]:
-    """Verdict (or `none`) and the deciding prefix as `bits/length`, None where there is none."""
+def judged(document: dict[str, Any], user: str, packet: Packet) -> tuple[str, str | None, str | None]:
+    """Verdict (or `none`); the deciding prefix as `bits/length`, None where there is none; and of an mfa the
+    word that says how recent a login has to be, None where any is."""
     mine = ["*", user, *(group for group, members in GROUPS.items() if user in members)]
     section = document.get("inbound" if packet.inbound else "policies", {})
     said: dict[str, set[str]] = {}
+    ages: dict[str, set[str]] = {}
     for subject in mine:
         for action, rules in section.get(subject, {}).items():
             for rule in rules:
-                to, *services = rule.split()
+                before, _, age = rule.partition(" within ")
+                to, *services = before.split()
                 for prefix in HOSTS.get(to, [to]):
                     bits = _bits(prefix)
                     if not _remote_bits(packet).startswith(bits):
@@ -82,11 +90,13 @@ def judged(document: dict[str, Any], user: str, packet: Packet) -> tuple[str, st
                     said.setdefault(bits, set())
                     if not services or any(_covers(word, packet) for word in services):
                         said[bits].add(action)
+                        ages.setdefault(bits, set()).add(age)
     if not said:
-        return "none", None
+        return "none", None, None
     longest = max(said, key=len)
     verdict = next((action for action in ("deny", "mfa", "allow") if action in said[longest]), "none")
-    return verdict, longest
+    strictest = next((age for age in WITHIN if age in ages.get(longest, ())), None)
+    return verdict, longest, strictest if verdict == "mfa" else None
 
 
 def _bits(prefix: str) -> str:

@@ -94,7 +94,7 @@ class Walk:
             ):
                 if self._parts(prefixes) == known._parts(prefixes):
                     self.__dict__[name] = getattr(known, name)
-            judging = ("buckets", "bucket_rules", "judge", "fragment_class", "ports", "protocols")
+            judging = ("buckets", "bucket_rules", "judge", "within", "fragment_class", "ports", "protocols")
             if self._parts(judging) == known._parts(judging):
                 self._judged = dict(known._judged)
 
@@ -230,12 +230,24 @@ class Walk:
 
     @_guarded
     def decision(self, bucket: int, service: int) -> int:
-        """The deciding rule and its verdict, `rule << 2 | verdict`."""
+        """The deciding rule and its verdict, `rule << 2 | verdict`; of an mfa from bit 40 on the seconds that
+        the rule gives a login, 0 where it does not say."""
         record = self.load("buckets", bucket)
         judgement = self.judgement(record >> 32, service)
         if not judgement:
             return 0
-        return self.load("bucket_rules", (record & U32) + (judgement >> 2)) << 2 | judgement & 3
+        entry = self.load("bucket_rules", (record & U32) + (judgement >> 2))
+        if "within" not in self.values:
+            return entry << 2 | judgement & 3
+        seconds = self.seconds(entry >> 1) if entry & 1 and judgement & 3 == 2 else 0
+        return seconds << 40 | entry >> 1 << 2 | judgement & 3
+
+    def seconds(self, rule: int) -> int:
+        """How long a rule that says so gives a login; never is no time that a rule says."""
+        try:
+            return self.load("within", rule) or 1 << 33
+        except _OutsideError:
+            return 1 << 33
 
     @_guarded
     def judgement(self, pattern: int, service: int) -> int:

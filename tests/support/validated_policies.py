@@ -104,11 +104,27 @@ def many() -> str:
     return json.dumps({"version": 1, "policies": rules})
 
 
+FRESH = """
+version: 1
+policies:
+  "*":
+    allow: ["203.0.113.0/24 80/tcp", "10.64.0.0/16"]
+    mfa: ["10.0.0.0/9 within 2h", "10.64.0.0/16 22/tcp within 15m", "fd00::/8 icmp within 90s"]
+  grace:
+    mfa: ["10.0.0.0/9 1-1023/any within 5m", "10.64.0.0/16 tcp", "fd00::/8", "198.51.100.7 within 30d"]
+    deny: ["10.64.0.0/16 25/tcp"]
+  heidi: {mfa: ["10.0.0.0/9 443/tcp within 10m", "10.64.0.0/16 22/tcp within 15m"]}
+inbound:
+  grace: {mfa: ["10.64.0.0/16 22/tcp within 1h", "10.64.0.0/16"], deny: ["fd00::/8"]}
+"""
+"""Rules that want recent logins, several in a bucket, with rules between them that do not."""
+
 POLICIES = {
     "office": OFFICE,
     "subnets": SUBNETS,
     "everything": EVERYTHING,
     "tiny": TINY,
+    "fresh": FRESH,
     "wide": wide(),
     "many": many(),
 }

@@ -43,10 +43,11 @@ class Questions:
         for user, packet in self.asked:
             yield user, packet, evaluator.evaluate(user, packet, Session.NONE)
 
-    def verdicts(self, without: Collection[int] = ()) -> list[Verdict]:
-        """The verdicts, if the rules of these ids were not there."""
+    def verdicts(self, without: Collection[int] = ()) -> list[tuple[Verdict, int | None]]:
+        """The verdicts, and the seconds that they give a login, if the rules of these ids were not there."""
         evaluator = Evaluator(without_rules(self.policy, without))
-        return [evaluator.evaluate(user, packet, Session.NONE).verdict for user, packet in self.asked]
+        decisions = [evaluator.evaluate(user, packet, Session.NONE) for user, packet in self.asked]
+        return [(found.verdict, found.rule.within if found.rule else None) for found in decisions]
 
 
 def without_rules(policy: Policy, gone: Collection[int]) -> Policy:

@@ -56,11 +56,8 @@ def issue_command(
         return
     token = issued["token"]
     expires = gateway_words.moment(token["expires"])
-    console.note(
-        gateway_words.plain(
-            f"token {token['id']} for {token['user']}, {token['uses']} uses, until {expires} UTC"
-        )
-    )
+    many = f"{token['uses']} use{'s' * (token['uses'] != 1)}"
+    console.note(gateway_words.plain(f"token {token['id']} for {token['user']}, {many}, until {expires} UTC"))
     console.text(issued["text"])
 
 

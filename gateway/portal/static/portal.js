@@ -106,6 +106,8 @@
   });
   // After a login, what asked for it is no news.
   if (document.querySelector(".notice.good")) forget();
+  // What a form does is told by the page that it leads to; a reload would get in its way.
+  document.addEventListener("submit", () => source.close());
   window.addEventListener("pagehide", () => source.close());
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();

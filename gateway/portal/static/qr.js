@@ -170,19 +170,17 @@ const Qr = (() => {
   }
 
   // 7.4 and 7.5: bytes as codewords with their error correction, in the order of 7.6.
-  function codewords(bytes, version, level, total) {
+  function codewords(bytes, version, level) {
     const { check, blocks } = LEVELS[level];
     const each = check[version - 1], many = blocks[version - 1];
-    const room = total - each * many;
+    const room = codewordsOf(version) - each * many;
     const data = new Uint8Array(room);
     let bit = 0;
     const put = (value, length) => {
       for (let i = length - 1; i >= 0; i--, bit++) data[bit >>> 3] |= ((value >>> i) & 1) << (7 - (bit & 7));
     };
-    const lengthBits = version < 10 ? 8 : 16;
-    if (4 + lengthBits + 8 * bytes.length > 8 * room) return null;
     put(4, 4);
-    put(bytes.length, lengthBits);
+    put(bytes.length, lengthBits(version));
     bytes.forEach((value) => put(value, 8));
     bit = Math.min(bit + 4, 8 * room);
     for (let i = Math.ceil(bit / 8), pad = 0xec; i < room; i++, pad ^= 0xec ^ 0x11) data[i] = pad;
@@ -224,21 +222,40 @@ const Qr = (() => {
     return sum + 10 * Math.floor(Math.abs((100 * many) / (size * size) - 50) / 5);
   }
 
-  // The smallest symbol that holds `bytes`, at level M where that is no larger than at L; null where none does.
-  function encode(bytes) {
+  // Codewords of a version: the modules that 5.3 leaves of the square, by eights.
+  function codewordsOf(version) {
+    const size = 4 * version + 17, many = centres(version).length;
+    let modules = size * size - 3 * 64 - 2 * (size - 16) - 31;
+    if (many) modules -= 25 * (many * many - 3) - 10 * (many - 2);
+    if (version >= 7) modules -= 36;
+    return Math.floor(modules / 8);
+  }
+
+  const lengthBits = (version) => (version < 10 ? 8 : 16);
+
+  // Version and level of the smallest symbol that holds so many bytes, at level M where that is no larger than at L;
+  // null where none does.
+  function choose(length) {
     for (let version = 1; version <= 40; version++) {
-      const symbol = frame(version);
-      const where = [...places(symbol)];
       for (const level of ["M", "L"]) {
-        const words = codewords(bytes, version, level, Math.floor(where.length / 8));
-        if (words) return masked(symbol, where, words, level);
+        const { check, blocks } = LEVELS[level];
+        const room = codewordsOf(version) - check[version - 1] * blocks[version - 1];
+        if (4 + lengthBits(version) + 8 * length <= 8 * room) return [version, level];
       }
     }
     return null;
   }
 
-  function masked(symbol, where, words, level) {
+  // The symbol of `bytes`; null where they are too many.
+  function encode(bytes) {
+    const chosen = choose(bytes.length);
+    return chosen && masked(frame(chosen[0]), codewords(bytes, ...chosen), chosen[1]);
+  }
+
+  // 7.8: with the mask of the eight that disturbs least.
+  function masked(symbol, words, level) {
     const { version, size, dark } = symbol;
+    const where = [...places(symbol)];
     let best = null;
     MASKS.forEach((mask, number) => {
       where.forEach(([x, y], i) => {
@@ -269,5 +286,5 @@ const Qr = (() => {
     return root;
   }
 
-  return { encode, svg };
+  return { choose, encode, svg };
 })();

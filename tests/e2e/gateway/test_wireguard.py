@@ -115,6 +115,16 @@ def test_a_device_is_made_and_found_again(namespace, opened):
         assert state.public_key == own.public_key()
 
 
+def test_the_daemon_knows_nothing_of_our_environment(namespace, opened, monkeypatch):
+    name = unique()
+    monkeypatch.setenv("A_SECRET", "of-ours")
+    monkeypatch.setenv("GOMAXPROCS", "2")
+    opened(namespace, name)
+    environment = Path(f"/proc/{daemon(name)}/environ").read_bytes()
+    assert b"of-ours" not in environment
+    assert b"GOMAXPROCS=2" in environment
+
+
 def test_nothing_is_left_of_a_device_that_is_destroyed(namespace, opened):
     name = unique()
     made = opened(namespace, name)
@@ -129,6 +139,33 @@ def test_nothing_is_left_of_a_device_that_is_destroyed(namespace, opened):
     with namespace.enter(), pytest.raises(DeviceGoneError) as caught:
         made.peers()
     assert caught.value.remedy
+
+
+def test_a_device_is_made_right_after_somebody_removed_its_interface(namespace, opened):
+    name = unique()
+    opened(namespace, name)
+    for _ in range(5):
+        with namespace.enter(), Links(namespace) as links:
+            links.remove(name)
+            again = open_device(name, Kind.USERSPACE)
+            assert not again.adopted
+            assert again.peers() == {}
+
+
+def test_a_daemon_that_does_not_end(namespace, monkeypatch):
+    """It listens without an interface of its own."""
+    name = unique()
+    monkeypatch.setattr(userspace, "_END_SECONDS", 0.1)
+    with namespace.enter(), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        userspace.SOCKETS.mkdir(mode=0o700, exist_ok=True)
+        other.bind(str(userspace.socket_path(name)))
+        other.listen()
+        try:
+            with pytest.raises(DeviceUnavailableError, match="still runs") as caught:
+                open_device(name, Kind.USERSPACE)
+        finally:
+            userspace.socket_path(name).unlink()
+    assert "ss -xlp" in caught.value.remedy
 
 
 def test_a_device_outlives_the_process_that_made_it(namespace, opened):

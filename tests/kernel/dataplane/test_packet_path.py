@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import flow_scenarios
+import freshness_scenarios
 import pytest
 from packet_scenarios import INBOUND_SCENARIOS, POLICIES, SCENARIOS
 from planes import KernelPlane
@@ -18,7 +19,7 @@ LINKS = {"l3": LinkHeader.NONE, "ethernet": LinkHeader.ETHERNET}
 
 @pytest.fixture(scope="module")
 def artefacts() -> dict[str, bytes]:
-    texts = {**POLICIES, "flows": flow_scenarios.POLICY}
+    texts = {**POLICIES, "flows": flow_scenarios.POLICY, "fresh": freshness_scenarios.POLICY}
     return {name: compile_parsed(parse_policy_text(text).policy).data for name, text in texts.items()}
 
 
@@ -52,3 +53,9 @@ def test_inbound_scenario(plane: KernelPlane, name: str) -> None:
 @pytest.mark.parametrize("name", flow_scenarios.SCENARIOS)
 def test_flow_scenario(plane: KernelPlane, name: str) -> None:
     flow_scenarios.SCENARIOS[name](plane)
+
+
+@pytest.mark.parametrize("policy", ["fresh"])
+@pytest.mark.parametrize("name", freshness_scenarios.SCENARIOS)
+def test_freshness_scenario(plane: KernelPlane, name: str) -> None:
+    freshness_scenarios.SCENARIOS[name](plane)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from wardgate.runtime import netlink
+from wardgate.runtime.addresses import Address
 from wardgate.runtime.attach import Rung
 from wardgate.runtime.devices import DeviceSpec
 from wardgate.runtime.elf import read_artefact
@@ -132,6 +133,8 @@ def is_change(frame: FrameType) -> bool:
         ("swap to another index", None),
         ("rollback", RUNGS[0]),
         ("set_devices", None),
+        ("put_device", None),
+        ("remove_device", None),
         ("adopt", None),
     ],
 )
@@ -151,6 +154,8 @@ def test_a_gate_whose_writer_is_killed_before_any_change_is_whole(
             "swap to another index": lambda: gate.swap(unindexed),
             "rollback": gate.rollback,
             "set_devices": lambda: gate.set_devices([ALICE, CAROL]),
+            "put_device": lambda: gate.put_device(CAROL),
+            "remove_device": lambda: gate.remove_device(gate.put_device(CAROL).addresses[0]),
             "adopt": lambda: Gate.create_or_adopt(policies[0], device=net.device, name=gate_name),
         }
         number = 0
@@ -210,6 +215,43 @@ def test_a_change_of_devices_killed_before_any_store_leaves_generations_alike(ne
                 break
             number += 1
         assert number > 20
+
+
+def test_a_change_of_one_device_killed_before_any_store_leaves_generations_alike(
+    net, gate_name, build
+) -> None:
+    """As above; and what a change that was killed is about is as it was, or as it shall be."""
+    policies = [read_artefact(build(OPEN, index=index)) for index in (("10.77.0.0", 4), None)]
+    alice = DeviceSpec.of("alice", *map(str, ALICE.addresses), "fd77::2")
+    changes: list[tuple[DeviceSpec, Callable[[Gate], object]]] = [
+        (BOB, lambda gate: gate.put_device(BOB)),
+        (alice, lambda gate: gate.put_device(alice)),
+        (BOB, lambda gate: gate.remove_device(BOB.addresses[1])),
+    ]
+    with net.at_gateway():
+        gate = Gate.create_or_adopt(policies[0], device=net.device, name=gate_name)
+        gate.set_devices([ALICE])
+        gate.swap(policies[1])
+        for about, change in changes:
+            before, number = addresses(gate), 0
+            specs = [DeviceSpec(device.addresses, device.user) for device in gate.devices.list()]
+            while killed_before(number, lambda change=change: change(gate)):
+                found = addresses(gate)
+                gate.rollback()
+                assert addresses(gate) == found, f"change {number}"
+                # Addresses come and go one by one, and those of other devices not at all.
+                others = {where: user for where, user in found.items() if where not in about.addresses}
+                assert others == {
+                    where: user for where, user in before.items() if where not in about.addresses
+                }
+                gate.set_devices(specs)
+                number += 1
+            assert number > 2
+            assert net.from_device()
+
+
+def addresses(gate: Gate) -> dict[Address, str]:
+    return {address: device.user for device in gate.devices.list() for address in device.addresses}
 
 
 def passing(net) -> list[bool]:

@@ -162,7 +162,7 @@ def test_a_reused_slot_inherits_nothing(net, gate, gate_name) -> None:
         gate.set_devices([BOB])
         assert gate.devices.find(net.SECOND).slot == slot
         assert dict(gate.devices[net.SECOND]) == {
-            "subject": 2, "flags": 0, "deadline": 0, "idle_limit": 0, "last_active": 0,
+            "subject": 2, "flags": 0, "deadline": 0, "idle_limit": 0, "last_active": 0, "login": 0,
         }  # fmt: skip
         assert [(key.slot, key.place) for key in flows] == [(slot + 1, 0)]
         assert limits[slot] == {"next": 0, "suppressed": 0}

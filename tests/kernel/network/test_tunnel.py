@@ -74,6 +74,16 @@ def test_again_and_changed(system):
     assert to("wg0") == {"10.80.0.0/16": 2, "fd80::/64": 2, "10.99.0.0/16": 3}, "others' routes stay"
 
 
+def test_a_machine_without_ipv6_on_new_interfaces(system):
+    system.write("ipv6/conf/wg0/disable_ipv6", "1")
+    set_addresses("wg0", OWN[:1])
+    with pytest.raises(NetworkError) as caught:
+        set_addresses("wg0", OWN)
+    assert "disable_ipv6" in caught.value.remedy
+    TUNNEL.prepare()
+    assert of("wg0") == set(OWN)
+
+
 def test_addresses_that_go_with_another_come_back():
     """Of several addresses of one network the first takes the others along when it goes."""
     many = [ip_interface(f"10.80.0.{number}/24") for number in range(1, 5)]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import time
 from ipaddress import ip_address
 
 import pytest
+from wardgate.cli.demo.links import Links
+from wardgate.cli.demo.namespace import NetNamespace
+from wardgate.cli.demo.tun import TunDevice
 from wardgate.compiler.explain import packets
 from wardgate.compiler.explain.packets import ETHERTYPE_IPV4, UDP
 from wardgate.gateway.roaming import layout
 from wardgate.gateway.roaming.layout import address_bytes
 from wardgate.gateway.roaming.objects import read_program
+from wardgate.runtime import links
+from wardgate.runtime.fd import Fd
+from wardgate.runtime.links import AttachType
 from wardgate.runtime.object import load_object
 from wardgate.runtime.ringbuf import RingBuffer
 from wardgate.runtime.testrun import test_run as run_program
@@ -76,6 +83,10 @@ class Watch:
         order = int.from_bytes(port.to_bytes(2, "big"), "little")
         key = layout.SOURCE.pack({"address": address_bytes(ip_address(address)), "port": order})
         self._loaded.maps["sources"].update(key, bytes(4))
+
+    def on(self, index: int) -> Fd:
+        """The program on an interface, until the link is closed."""
+        return links.create_tcx(self._program.fd, index, AttachType.TCX_INGRESS)
 
     def know_none(self) -> None:
         sources = self._loaded.maps["sources"]
@@ -151,6 +162,21 @@ def test_other_protocols_pass(watch):
     before = watch.counts()
     watch.see(packets.ethernet(four(message()), ETHERTYPE_IPV4 + 6))
     assert watch.counts() == before
+
+
+def test_an_interface_without_a_link_header(watch):
+    """On a TUN device a packet begins with its IP header."""
+    with NetNamespace("underlay") as namespace:
+        device = TunDevice(namespace, "tun0")
+        with Links(namespace) as opened:
+            opened.up("tun0")
+            index = opened.index("tun0")
+        with namespace.enter(), watch.on(index):
+            before = watch.counts()
+            for packet in (NOTICED["data"], NOTICED["an extension header"], IGNORED["another port"]):
+                os.write(device.fd, packet)
+            assert watch.counts() == (before[0] + 2, before[1])
+        device.close()
 
 
 def test_each_source_is_noticed(watch):

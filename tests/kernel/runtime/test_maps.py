@@ -105,6 +105,7 @@ def test_typed_devices() -> None:
             "deadline": 1 << 40,
             "idle_limit": 0,
             "last_active": 0,
+            "login": 0,
         }
         devices[3] = devices[3].replace(flags=1)
         assert devices[3].flags == 1

@@ -10,7 +10,7 @@ from wardgate.cli.kernel_engine import KernelEngine
 from wardgate.compiler.explain.query import Query
 
 FOLDER = "random"
-_ASKED = ("as", "to", "from", "service", "authed")
+_ASKED = ("as", "to", "from", "service", "authed", "login_age")
 _SHOWN = 5
 
 

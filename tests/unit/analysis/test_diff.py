@@ -17,10 +17,11 @@ from wardgate.compiler.analysis import diff
 from wardgate.compiler.analysis.artefact_view import view_of_artefact
 from wardgate.compiler.analysis.diff import compare
 from wardgate.compiler.analysis.errors import AnalysisError
+from wardgate.compiler.analysis.levels import level_label
 from wardgate.compiler.analysis.people import Kind, People, Term
 from wardgate.compiler.analysis.policy_view import view_of_policy
 from wardgate.compiler.analysis.statements import Difference, Statement
-from wardgate.compiler.analysis.view import LABELS, View
+from wardgate.compiler.analysis.view import View
 from wardgate.compiler.language import parse_policy_text
 from wardgate.compiler.language.model import Address, Policy
 from wardgate.compiler.semantics import Evaluator, Session
@@ -94,7 +95,7 @@ def check_statements(found: Difference, old: Policy, new: Policy) -> None:
         assert said.keys() == expected.keys()
         for key, statement in said.items():
             change = statement.change
-            assert (LABELS[change.before], LABELS[change.after]) == expected[key][0]
+            assert (level_label(change.before), level_label(change.after)) == expected[key][0]
 
 
 def check_witnesses(found: Difference, old: Policy, new: Policy) -> None:
@@ -111,9 +112,12 @@ def check_witnesses(found: Difference, old: Policy, new: Policy) -> None:
             assert (said.rule.id if said.rule else None) == (decision.rule.id if decision.rule else None)
             _, bucket = evaluator.bucket(witness.user, witness.packet.remote, inbound=statement.inbound)
             assert [rule.id for rule in said.bucket] == [rule.id for rule in bucket]
+        ages = {
+            age for rule in (*old.rules, *new.rules) if rule.within for age in (rule.within, rule.within + 1)
+        }
+        sessions = [(Session.NONE, 0), *((Session.AUTHORISED, age) for age in {0, *ages, 10**9})]
         passes = [
-            any(one.evaluate(witness.user, witness.packet, s).passes for s in (Session.NONE,))
-            + any(one.evaluate(witness.user, witness.packet, s).passes for s in (Session.AUTHORISED,))
+            sum(one.evaluate(witness.user, witness.packet, *session).passes for session in sessions)
             for one in evaluators
         ]
         assert (passes[1] > passes[0]) is statement.change.widens

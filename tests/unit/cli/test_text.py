@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from wardgate.cli import columns, outfile
 from wardgate.cli.console import Console
-from wardgate.runtime.layout import duration
+from wardgate.runtime.layout import durations
 
 
 @pytest.mark.parametrize(
@@ -15,13 +15,13 @@ from wardgate.runtime.layout import duration
     [("30s", 30), ("10m", 600), ("2h", 7200), ("1d", 86_400), ("1h30m", 5400), ("1d2h3m4s", 93_784)],
 )
 def test_durations(text, seconds):
-    assert duration.parse(text) == seconds
+    assert durations.parse(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "-1m", "1.5h", "30m1h", "0s", "10 m", "٣m", "9999d", "1w"])
 def test_not_durations(text):
     with pytest.raises(ValueError, match=r"duration|between"):
-        duration.parse(text)
+        durations.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_not_durations(text):
     [(0, "0s"), (-5, "0s"), (59.9, "59s"), (600, "10m"), (599, "9m59s"), (3_661, "1h1m"), (90_061, "1d1h")],
 )
 def test_durations_shown(seconds, text):
-    assert duration.show(int(seconds * 1e9)) == text
+    assert durations.show(int(seconds * 1e9)) == text
 
 
 def test_columns_align_and_fit():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import flow_scenarios
+import freshness_scenarios
 import pytest
 from packet_scenarios import A4, A6, INBOUND_SCENARIOS, POLICIES, SCENARIOS, tcp, udp
 from planes import VmPlane
@@ -42,6 +43,17 @@ def test_inbound_scenario(artefacts: dict[str, bytes], name: str, link: str) -> 
 @pytest.mark.parametrize("name", flow_scenarios.SCENARIOS)
 def test_flow_scenario(flow_artefact: bytes, name: str) -> None:
     flow_scenarios.SCENARIOS[name](VmPlane(flow_artefact))
+
+
+@pytest.fixture(scope="module")
+def fresh_artefact() -> bytes:
+    return compile_parsed(parse_policy_text(freshness_scenarios.POLICY).policy).data
+
+
+@pytest.mark.parametrize("hook", ["tc", "xdp"])
+@pytest.mark.parametrize("name", freshness_scenarios.SCENARIOS)
+def test_freshness_scenario(fresh_artefact: bytes, name: str, hook: str) -> None:
+    freshness_scenarios.SCENARIOS[name](VmPlane(fresh_artefact, hook=hook))
 
 
 @pytest.mark.parametrize("link", LINKS)

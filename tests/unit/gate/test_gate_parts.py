@@ -83,7 +83,7 @@ def test_devices_are_checked_against_the_tunnel_and_each_other() -> None:
 
 
 def record(**values: int) -> RecordValue:
-    blank = {"subject": 1, "flags": 0, "deadline": 0, "idle_limit": 0, "last_active": 0}
+    blank = {"subject": 1, "flags": 0, "deadline": 0, "idle_limit": 0, "last_active": 0, "login": 0}
     return RecordValue({**blank, **values})
 
 
@@ -109,6 +109,11 @@ def test_a_session_in_seconds() -> None:
     session = session_of(device, 2 * clock.NS_PER_SECOND)
     assert (session.remaining, session.idle_limit) == (3.0, 1.0)
     assert session_of(device, 9 * clock.NS_PER_SECOND).remaining == 0
+    assert session.login_age is None
+    device = Device(1, "alice", (), record(login=clock.NS_PER_SECOND))
+    assert session_of(device, 3 * clock.NS_PER_SECOND).login_age == 2.0
+    # Another CPU may have noted a later time.
+    assert session_of(device, 0).login_age == 0
 
 
 def test_the_clock_is_that_of_the_programs() -> None:

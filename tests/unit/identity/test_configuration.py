@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from identities import ADMIN, CONFIGURATION, GATEWAY_KEY, PRESHARED, Node, key, on_a_node, pair, unseal
+from identities import ADMIN, CONFIGURATION, GATEWAY_KEY, PRESHARED, Node, key, on_a_node, pair, seal, unseal
 from wardgate.gateway.errors import InvalidError
 from wardgate.gateway.identity import (
     PRIVATE_KEY_LINE,
@@ -18,6 +19,7 @@ from wardgate.gateway.identity import (
     ClientSettings,
     Configurations,
     Pools,
+    preshared_context,
 )
 from wardgate.gateway.records import Device
 
@@ -50,7 +52,6 @@ def test_what_is_not_set_is_not_there() -> None:
     text = plain.text(None)
     assert not re.search("PresharedKey|DNS|MTU|Persistent|log in|^PrivateKey", text, re.MULTILINE)
     assert text.splitlines().count(PRIVATE_KEY_LINE) == 1
-    assert "First replace the line" in text
     # The page that made the pair puts the key in its place.
     private = pair(0).private
     done = text.replace(PRIVATE_KEY_LINE, f"PrivateKey = {private}")
@@ -221,6 +222,21 @@ def test_allowed_ips_are_what_the_policy_reaches_and_the_portal() -> None:
     assert configuration(settings, stranger).allowed_ips == ("10.9.0.1/32", "fd09::1/128")
     named = replace(settings, endpoint="vpn.example.com:51820")
     assert "198.51.100.7/32" in configuration(named).allowed_ips
+
+
+def test_the_pages_example_is_what_is_printed() -> None:
+    settings = ClientSettings(
+        "vpn.example.com:51820",
+        portal=("10.9.0.1", "fd09::1"),
+        login_url="http://10.9.0.1/",
+        keepalive=25,
+    )
+    sealed = seal(bytes(range(32)), preshared_context(DEVICE.id))
+    made = Configurations(
+        settings, GATEWAY_KEY, lambda _: ("10.0.0.0/9", "10.128.0.0/9", "fd00:1::/48"), unseal
+    ).of(replace(DEVICE, preshared_key=sealed))
+    page = (Path(__file__).parents[3] / "docs" / "devices.md").read_text()
+    assert textwrap.indent(made.text(None), "    ") in page
 
 
 def test_what_the_operator_names_wins() -> None:

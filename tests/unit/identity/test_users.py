@@ -20,6 +20,7 @@ from wardgate.gateway.records import (
     TOKENS,
     USERS,
     Credential,
+    Failures,
     Lockout,
     Recovery,
     User,
@@ -34,9 +35,9 @@ async def prove(node: Node, user: str) -> None:
 
     async def work(change: Change) -> None:
         for method in ("totp", "other"):
-            change.put(CREDENTIALS, Credential(user, method, "sealed", True, 0, 1), user, method)
+            change.put(CREDENTIALS, Credential(user, method, "sealed", True, 0, 0, 1), user, method)
         change.put(RECOVERY, Recovery(user, ("digest",), 1), user)
-        change.put(LOCKOUTS, Lockout(user, 1, 1, 1), user)
+        change.put(LOCKOUTS, Lockout(user, 1, (Failures("a" * 12, 1, 1, 1),)), user)
 
     await node.ledger.run("gateway", work)
 

@@ -449,7 +449,82 @@ CLAIMS = [
     ),
 ]
 
-CASES = [*SYNTAX, *NESTING, *JSON, *STRUCTURE, *RULES, *CLAIMS]
+
+def fresh(text: str, action: str = "mfa") -> str:
+    """A policy whose only rule is `text`, under an action, after whose bracket and quote it starts."""
+    return f'version: 1\npolicies:\n  "*":\n    {action}: ["{text}"]\n'
+
+
+FRESHNESS = [
+    Broken(
+        "within under allow",
+        fresh("10.0.0.1 within 15m", "allow"),
+        (at(4, 23, Code.FRESHNESS, "`allow` rules ask for none", "`mfa`"),),
+    ),
+    Broken(
+        "within under deny",
+        fresh("10.0.0.1 22/tcp within 15m", "deny"),
+        (at(4, 29, Code.FRESHNESS, "`deny` rules ask for none", "leave `within`"),),
+    ),
+    Broken(
+        "within without a duration",
+        fresh("10.0.0.1 22/tcp within"),
+        (at(4, 28, Code.FRESHNESS, "has no duration", "like 30s, 15m"),),
+    ),
+    Broken(
+        "within zero", fresh("10.0.0.1 within 0m"), (at(4, 28, Code.FRESHNESS, "as that", "at least 1s"),)
+    ),
+    Broken(
+        "within too long",
+        fresh("10.0.0.1 within 30d1s"),
+        (at(4, 28, Code.FRESHNESS, "longer than 30d", "at most 30d"),),
+    ),
+    Broken(
+        "within no duration",
+        fresh("10.0.0.1 within soon"),
+        (at(4, 28, Code.FRESHNESS, "`soon` is no duration", "write it like"),),
+    ),
+    Broken(
+        "within a number",
+        fresh("10.0.0.1 within 15"),
+        (at(4, 28, Code.FRESHNESS, "`15` is no duration"),),
+    ),
+    Broken(
+        "within twice",
+        fresh("10.0.0.1 within 15m within 1h"),
+        (at(4, 32, Code.FRESHNESS, "twice", "the shorter duration"),),
+    ),
+    Broken(
+        "within before a service",
+        fresh("10.0.0.1 within 15m 22/tcp"),
+        (at(4, 32, Code.FRESHNESS, "end a rule", "services before"),),
+    ),
+    Broken(
+        "within as the destination",
+        fresh("within 15m"),
+        (at(4, 12, Code.FRESHNESS, "begins with its destination", "before `within`"),),
+    ),
+    Broken(
+        "within in capitals",
+        fresh("10.0.0.1 Within 15m"),
+        (at(4, 21, Code.FRESHNESS, "small letters"), at(4, 28, Code.UNKNOWN_NAME, "`15m`")),
+    ),
+    Broken(
+        "a host and a service named within",
+        HEAD + "hosts: {within: 10.0.0.1}\nservices: {within: 22/tcp}\n",
+        (
+            at(2, 9, Code.NAME, "`within` is a word of the language"),
+            at(3, 12, Code.NAME, "`within` is a word of the language"),
+        ),
+    ),
+    Broken(
+        "within in an assertion's service",
+        HEAD + "assertions:\n  - never: {as: a, to: 10.0.0.1, service: 22/tcp within 15m}\n",
+        (at(3, 50, Code.FRESHNESS, "stands in `mfa` rules", "leave it out"), at(3, 57, Code.UNKNOWN_NAME)),
+    ),
+]
+
+CASES = [*SYNTAX, *NESTING, *JSON, *STRUCTURE, *RULES, *CLAIMS, *FRESHNESS]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

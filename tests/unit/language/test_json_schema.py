@@ -91,7 +91,8 @@ ODD = (
     None, 0, 1, 2.5, True, "", " ", "x", "*", "group:g", "group:", "10.0.0.5", "10.0.0.5/33", "80", "80/tcp",
     "80/TCP", "10.0.0.5 0/tcp", "10.0.0.5 65536/tcp", "10.0.0.5 80/tcp, 22/tcp", "10.0.0.5\t22/tcp  icmp ",
     "tcp", "a b", "[x]", "allow", "pass", "yes", "a.example.org", "fe80::1%eth0", "http://x", "-x", "é",
-    "proto/256", [], ["x", "x"], [[]], [None], {}, {"x": 1}, {"allow": "10.0.0.5"}, {"as": "x"},
+    "proto/256", "10.0.0.5 within 1h", "10.0.0.5 within", "within", "10.0.0.5 within 1h within 1h",
+    [], ["x", "x"], [[]], [None], {}, {"x": 1}, {"allow": "10.0.0.5"}, {"as": "x"},
     ["more.yaml"], "more.yaml",
 )  # fmt: skip
 KEYS = (
@@ -157,6 +158,13 @@ def test_what_it_refuses_the_parser_refuses(document: dict[str, Any], seed: int)
         ("policies", {"*": {"permit": ["10.0.0.5"]}}),
         ("policies", {"*": {"allow": ["10.0.0.5 70000/tcp"]}}),
         ("policies", {"*": {"allow": [None]}}),
+        ("policies", {"*": {"allow": ["10.0.0.5 within 15m"]}}),
+        ("policies", {"*": {"deny": ["10.0.0.5 22/tcp within 15m"]}}),
+        ("policies", {"*": {"mfa": ["10.0.0.5 within"]}}),
+        ("policies", {"*": {"mfa": ["10.0.0.5 within 15"]}}),
+        ("policies", {"*": {"mfa": ["10.0.0.5 within 15m 22/tcp"]}}),
+        ("policies", {"*": {"mfa": ["within 15m"]}}),
+        ("hosts", {"within": ["10.0.0.1"]}),
         ("policies", {"a user": {"allow": ["10.0.0.5"]}}),
         ("tests", [{"as": "alice", "to": "10.0.0.5", "service": "80/tcp"}]),
         ("tests", [{"as": "alice", "to": "10.0.0.5", "service": "80/tcp", "expect": "pass"}]),

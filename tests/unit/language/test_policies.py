@@ -144,6 +144,30 @@ def test_named_services_contain_others_in_any_order() -> None:
     assert policy.rules[0].services == (tcp(80), tcp(443), tcp(993), Icmp())
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("10.0.0.1", None),
+        ("10.0.0.1 within 1s", 1),
+        ("10.0.0.1 22/tcp icmp within 15m", 900),
+        ("10.0.0.1 22/tcp within 1h30m", 5_400),
+        ("10.0.0.1\\twithin  30d", 2_592_000),
+    ],
+)
+def test_how_recent_a_login_has_to_be(text: str, seconds: int | None) -> None:
+    (rule,) = parse_policy_text(f'version: 1\npolicies: {{a: {{mfa: ["{text}"]}}}}\n').policy.rules
+    assert rule.within == seconds
+    assert rule.services == (Everything(),) if "tcp" not in text else rule.services[0] == tcp(22)
+    assert rule.text == " ".join(text.replace("\\t", " ").split())
+
+
+def test_the_same_words_under_another_action_are_read_anew() -> None:
+    with pytest.raises(PolicyError, match="ask for none"):
+        parse_policy_text(
+            "version: 1\npolicies: {a: {mfa: [10.0.0.1 within 15m], allow: [10.0.0.1 within 15m]}}\n"
+        )
+
+
 def test_a_chain_of_named_services_may_be_long() -> None:
     chain = "".join(f"  s{number}: s{number + 1}\n" for number in range(5_000))
     policy = parse_policy_text(

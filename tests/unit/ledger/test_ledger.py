@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from wardgate.gateway.errors import BusyError, CorruptError
 from wardgate.gateway.ledger import Change, Ledger, verify
 from wardgate.gateway.ledger.chain import NOTHING, linked
-from wardgate.gateway.records import AUDIT, LOCKOUTS, USERS, AuditEntry, Lockout, User
+from wardgate.gateway.records import AUDIT, CREDENTIALS, LOCKOUTS, USERS, AuditEntry, Lockout, User
 from wardgate.gateway.store import Put, SqliteStore, Transaction
 
 T = TypeVar("T")
@@ -156,6 +156,22 @@ def test_a_change_sees_what_it_wrote(tmp_path: Path) -> None:
 
         await ledger.run("gateway", twice)
         assert await ledger.records(USERS) == []
+
+    with_ledger(tmp_path, work)
+
+
+def test_names_are_read_without_records(tmp_path: Path) -> None:
+    async def work(ledger: Ledger) -> None:
+        for user, method in (("alice", "totp"), ("alice", "a/b"), ("bob", "totp")):
+            key = CREDENTIALS.key(user, method)
+            await ledger.store.commit(Transaction((Put(key, b"no record"),)))
+
+        async def read(change: Change) -> list[list[tuple[str, ...]]]:
+            return [await change.names(CREDENTIALS), await change.names(CREDENTIALS, "alice")]
+
+        every, of_alice = await ledger.run("gateway", read)
+        assert sorted(of_alice) == [("alice", "a/b"), ("alice", "totp")]
+        assert sorted(every) == [*sorted(of_alice), ("bob", "totp")]
 
     with_ledger(tmp_path, work)
 

@@ -161,20 +161,28 @@ def test_patterns_decide_as_rules_do(document: dict) -> None:
         covered = [covered_by(classes, rule, bucket.prefix.version) for rule in rules]
         for service in range(services):
             matching = [
-                (order.index(by_action[rule.action.value]), local)
+                (order.index(by_action[rule.action.value]), rule.within or 10**9, local)
                 for local, rule in enumerate(rules)
                 if service in covered[local]
             ]
             winner = min(matching, default=None)
-            assert row[service] == (winner[1] << VERDICT_BITS | order[winner[0]] if winner else 0)
+            assert row[service] == (winner[2] << VERDICT_BITS | order[winner[0]] if winner else 0)
         same = len({entry & 3 for entry in row[:-1]}) == 1
-        assert row[-1] == (min(row[:-1]) if same else 0)
+        strictest = min(row[:-1], key=lambda e: (rules[e >> VERDICT_BITS].within or 10**9, e)) if same else 0
+        assert row[-1] == strictest
 
 
 @given(DOCUMENTS)
 def test_bucket_tables(document: dict) -> None:
-    buckets, _, patterns, _ = lowered(build(document))
-    records, rules = (found.values.tolist() for found in bucket_tables(buckets, patterns))
+    policy = build(document)
+    buckets, _, patterns, _ = lowered(policy)
+    within = [rule.within for rule in policy.rules]
+    records, entries, *ages = (found.values.tolist() for found in bucket_tables(buckets, patterns, within))
+    assert bool(ages) is any(within)
+    rules = [entry >> 1 for entry in entries] if ages else entries
+    for entry, rule in zip(entries, rules, strict=True):
+        seconds = within[rule - 1] if rule else None
+        assert not ages or (ages[0][rule] if entry & 1 else None) == seconds
     assert len(records) == len(buckets) + 1
     assert records[0] == 0
     for number, bucket in enumerate(buckets, 1):

@@ -18,7 +18,7 @@ from wardgate.compiler.language.model import Packet, Policy
 from wardgate.compiler.lowering.lowered import Lowered, lower
 from wardgate.compiler.lowering.plan import Plan, chosen, default_plan, plan_of
 from wardgate.compiler.lowering.survey import STRUCTURES, Candidate, Survey
-from wardgate.compiler.semantics import Evaluator, Session
+from wardgate.compiler.semantics import Decision, Evaluator, Session
 from wardgate.compiler.semantics.partition import representatives
 
 SLOW = settings(
@@ -33,6 +33,12 @@ def read(policy: str) -> Policy:
     return parse_policy_text(policy).policy
 
 
+def as_word(decision: Decision) -> int:
+    """As Walk.decision has it."""
+    rule = decision.rule
+    return ((rule.within or 0) << 40 | rule.id << 2 if rule else 0) | decision.verdict
+
+
 def meant(policy: Policy) -> Answers:
     """By direction, user and remote: the bucket's prefix and rules, and what it decides of services."""
     evaluator = Evaluator(policy)
@@ -45,7 +51,7 @@ def meant(policy: Policy) -> Answers:
             for protocol, port in asked.services if prefix else ():
                 packet = Packet(remote, protocol, port, inbound)
                 told = evaluator.evaluate(user, packet, Session.NONE)
-                decisions.append((told.rule.id if told.rule else 0) << 2 | told.verdict)
+                decisions.append(as_word(told))
             ids = tuple(rule.id for rule in rules)
             found[inbound, user, str(remote)] = prefix and str(prefix), ids, tuple(decisions)
     return found

@@ -245,3 +245,15 @@ def test_all_together_have_a_rate_too(desk) -> None:
 def test_pages_have_a_rate(desk) -> None:
     visitor = Visitor(enrolment_app(desk, replace(SETTINGS, pages=Rate(2, 1))), "198.51.100.7", PUBLIC)
     assert [visitor.get("/enrol").status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_the_form_behind_a_proxy_with_tls(desk) -> None:
+    settings = replace(TIGHT, tls=False)
+    proxied = {"origin": PUBLIC, "x-forwarded-for": "203.0.113.5", "x-forwarded-proto": "https"}
+    stranger = Visitor(enrolment_app(desk, settings), "198.51.100.7", "http://vpn.example.com")
+    assert stranger.send(Form("/enrol", GOOD), proxied).status_code == 403
+    proxy = Visitor(enrolment_app(desk, settings), "192.0.2.1", "http://vpn.example.com")
+    assert (
+        proxy.send(Form("/enrol", GOOD), {**proxied, "origin": "http://vpn.example.com"}).status_code == 403
+    )
+    assert proxy.send(Form("/enrol", GOOD), proxied).status_code == 200

@@ -11,6 +11,7 @@ from wardgate.gateway.portal.hosts import (
     Host,
     host_of,
     is_cross_site,
+    is_encrypted,
     is_same_origin,
     neighbourhood,
     peer_of,
@@ -45,8 +46,8 @@ def test_a_host(text: str, host: Host) -> None:
     "text",
     [
         "", ".", "a..b", "-a", "a-", "a b", "a\tb", "a/b", "a@b", "user@10.9.0.1", "a:b", "a:", "a:99999",
-        "a:1:2", "fd09::1", "[fd09::1", "[fd09::1]x", "[10.9.0.1]", "[fe80::1%eth0]", "10.9.0.1.2", "010.9.0.1",
-        "999", "0", "pörtal", "a" * 64, ".".join(["a" * 63] * 5), "a,b", "a\x00",
+        "a:1:2", "fd09::1", "[fd09::1", "[fd09::1]x", "[10.9.0.1]", "[fe80::1%eth0]", "10.9.0.1.2",
+        "010.9.0.1", "999", "0", "pörtal", "a" * 64, ".".join(["a" * 63] * 5), "a,b", "a\x00",
     ],
 )  # fmt: skip
 def test_no_host(text: str) -> None:
@@ -156,3 +157,21 @@ def test_what_reads_may_be_asked_for_by_the_user() -> None:
     assert not is_cross_site(scope())
     assert not is_cross_site(scope("10.9.0.2", ("sec-fetch-site", "none")))
     assert is_cross_site(scope("10.9.0.2", ("sec-fetch-site", "same-site")))
+
+
+@pytest.mark.parametrize(
+    ("client", "says", "encrypted"),
+    [
+        ("192.0.2.1", ["https"], True),
+        ("192.0.2.1", ["http"], False),
+        ("192.0.2.1", ["http", "https"], False),
+        ("192.0.2.1", ["https, http"], False),
+        ("192.0.2.1", [], False),
+        ("198.51.100.7", ["https"], False),
+        ("::ffff:192.0.2.1", ["https"], True),
+    ],
+)
+def test_a_proxy_of_ours_may_say_that_it_was_https(client: str, says: list[str], encrypted: bool) -> None:
+    found = scope(client, *[("x-forwarded-proto", value) for value in says])
+    assert is_encrypted(found, PROXIES, tls=False) is encrypted
+    assert is_encrypted(found, PROXIES, tls=True)

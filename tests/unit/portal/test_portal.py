@@ -257,3 +257,21 @@ def test_logins_have_a_rate_of_their_own(desk) -> None:
     alice = Visitor(app, "10.9.0.2")
     assert [alice.login("999999").status_code for _ in range(4)] == [303, 303, 303, 429]
     assert len(desk.challenges.asked) == 3
+
+
+def test_a_set_up_can_begin_again(desk, bob: Visitor) -> None:
+    bob.submit("/setup", "/setup/begin")
+    # As after too many wrong codes, which end it.
+    desk.challenges.pending.clear()
+    bob.submit("/setup", "/setup/confirm", code="444444")
+    assert "No set-up is under way" in bob.get("/setup").text
+    assert bob.submit("/setup", "/setup/begin").headers["location"] == "/setup"
+    assert "k3wq-7hfz-m2x3" in bob.submit("/setup", "/setup/confirm", code="444444").text
+
+
+def test_a_locked_device_sets_nothing_up(desk, bob: Visitor) -> None:
+    form = bob.form("/setup", "/setup/begin")
+    desk.devices["10.9.0.3"] = replace(desk.devices["10.9.0.3"], locked=True)
+    assert bob.get("/setup").status_code == 403
+    assert bob.send(form).status_code == 403
+    assert desk.challenges.pending == {}

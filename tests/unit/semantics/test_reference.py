@@ -136,16 +136,26 @@ def shown(prefix: Prefix | None) -> str | None:
     return f"{prefix.version}:{bits}"
 
 
-@given(DOCUMENTS, USER, PACKETS)
-def test_a_second_formulation_agrees(document: dict[str, Any], user: str, packet: Packet) -> None:
-    decision = evaluate(build(document), user, packet, Session.AUTHORISED)
-    assert (decision.verdict.name.lower(), shown(decision.prefix)) == judged(document, user, packet)
-    assert decision.passes is (decision.verdict in (Verdict.ALLOW, Verdict.MFA))
+AGE = st.sampled_from([0, 9, 10, 11, 900, 901, 86_400, 86_401])
+SECONDS = {"10s": 10, "15m": 900, "1d": 86_400}
+
+
+@given(DOCUMENTS, USER, PACKETS, AGE)
+def test_a_second_formulation_agrees(document: dict[str, Any], user: str, packet: Packet, age: int) -> None:
+    decision = evaluate(build(document), user, packet, Session.AUTHORISED, age)
+    verdict, prefix, within = judged(document, user, packet)
+    assert (decision.verdict.name.lower(), shown(decision.prefix)) == (verdict, prefix)
+    recent = within is None or age <= SECONDS[within]
+    assert decision.passes is (verdict == "allow" or (verdict == "mfa" and recent))
+    assert (decision.reason is Reason.LOGIN_TOO_OLD) is (not recent)
+    if within is not None:
+        assert decision.rule is not None
+        assert decision.rule.within == SECONDS[within]
     assert (decision.rule is None) is (decision.verdict is Verdict.NONE)
     if decision.rule is not None:
         assert decision.rule.action.value == decision.verdict.label
-        same = [rule.id for rule in decision.matching if rule.action is decision.rule.action]
-        assert decision.rule.id == min(same)
+        same = [rule for rule in decision.matching if rule.action is decision.rule.action]
+        assert decision.rule == min(same, key=lambda rule: (rule.within or 10**9, rule.id))
 
 
 @given(DOCUMENTS, st.lists(st.tuples(USER, PACKETS), min_size=1, max_size=8), st.sampled_from(Session))
@@ -155,7 +165,9 @@ def test_the_evaluator_agrees(
     policy = build(document)
     evaluator = Evaluator(policy)
     for user, packet in asked:
-        assert evaluator.evaluate(user, packet, session) == evaluate(policy, user, packet, session)
+        for age in (0, 11, 901, 86_401):
+            expected = evaluate(policy, user, packet, session, age)
+            assert evaluator.evaluate(user, packet, session, age) == expected
 
 
 def reversed_document(document: dict[str, Any]) -> dict[str, Any]:

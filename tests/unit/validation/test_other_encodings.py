@@ -106,10 +106,15 @@ def test_patterns_in_another_order_and_rules_that_are_not_shared(case: Case) -> 
     old = Walk(right).judgement
     same = range(columns(right, "judge"))
     other = rearranged(right, "judge", same, patterns, lambda row, column: old(order.index(row), column))
+    said = [rule.within for rule in right.policy.rules]
+
+    def entry_of(rule: int) -> int:
+        return rule << 1 | (said[rule - 1] is not None) if any(said) else rule
+
     rules, numbers = [77], [0] * len(records)
     for bucket in reversed(right.manifest.buckets):
         numbers[bucket.id] = order[records[bucket.id] >> 32] << 32 | len(rules)
-        rules += [*bucket.rules, 0]
+        rules += [*map(entry_of, bucket.rules), 0]
     proved(case, other.replaced("buckets", 8, numbers).replaced("bucket_rules", 4, rules))
 
 

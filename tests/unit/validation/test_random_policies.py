@@ -63,7 +63,9 @@ def test_tables_that_are_proved_say_what_the_reference_says(policy: RandomPolicy
                     said = walk.decision(bucket, walk.service(protocol, port or 0))
                     packet = Packet(remote, protocol, port, inbound)
                     meant = evaluator.evaluate(user, packet, Session.NONE)
-                    assert said == (meant.rule.id if meant.rule else 0) << 2 | meant.verdict
+                    rule = meant.rule
+                    word = (rule.within or 0) << 40 | rule.id << 2 if rule else 0
+                    assert said == word | meant.verdict
     assert not walk.escaped
 
 

@@ -32,6 +32,7 @@ PIECES = {
     "reach_values": 0,
     "buckets": 0,
     "bucket_rules": 0,
+    "within": 0,
     "reach_directory": 0,
     "judge_directory": 0,
     "ports_directory": 0,

@@ -43,6 +43,8 @@ def test_what_an_error_says_of_a_packet_is_so(case: Case) -> None:
             said = again.decision(bucket, again.service(number, int(port))) if bucket else 0
             # A bucket that is not there says nothing, which may be what is meant of the service.
             known = bucket <= len(right.manifest.buckets)
-            assert not known or said != (meant.rule.id if meant.rule else 0) << 2 | meant.verdict
+            rule = meant.rule
+            word = (rule.within or 0) << 40 | rule.id << 2 if rule else 0
+            assert not known or said != word | meant.verdict
     # A search that begins elsewhere ends outside of the tables, where there is little in them.
     assert told or all(table.endswith("_index") for table in new_tables(case))

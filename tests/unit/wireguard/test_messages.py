@@ -108,6 +108,19 @@ def test_answers_of_wireguard_go_are_understood(dump):
     assert uapi.read_dump(written(dump)) == dump
 
 
+@given(DUMPS)
+def test_endpoints_alone_are_those_of_the_whole_answer(dump):
+    assert uapi.read_endpoints(written(dump)) == {key.data: one.endpoint for key, one in dump.peers.items()}
+
+
+@pytest.mark.parametrize(
+    "answer", [b"public_key=zz", b"public_key=00", b"public_key=" + b"11" * 32 + b"\nendpoint=10.0.0.1"]
+)
+def test_a_damaged_place_is_an_error(answer):
+    with pytest.raises(uapi.AnswerError):
+        uapi.read_endpoints(answer)
+
+
 @given(DUMPS, st.integers(1, 4))
 def test_dumps_of_the_kernel_are_understood(dump, in_one):
     assert messages.read_dump(encoded(dump, in_one)) == dump

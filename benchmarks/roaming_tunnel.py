@@ -98,6 +98,12 @@ class RoamingTunnel:
                 found[key] = ip_address(address.strip("[]")), int(port)
         return found
 
+    def configure(self, lines: str) -> None:
+        """Settings for the gateway's device in that protocol."""
+        answer = self._ask(self.device, f"set=1\n{lines}\n")
+        if answer != "errno=0\n\n":
+            raise RuntimeError(f"wireguard-go refused the settings: {answer}")
+
     @staticmethod
     def _ask(device: str, request: str) -> str:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -1,0 +1,401 @@
+"""`wardgate gateway` against a server process: what people see, what programs get, how it ends."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import gateway_fakes
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from gateway_fakes import SECRET
+from wardgate.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[3]
+POLICY = 'version: 1\ninclude: [groups.yaml]\npolicies: {"*": {allow: ["10.0.0.5 80/tcp"]}}\n'
+GROUPS = "version: 1\ngroups: {group:admins: [alice]}\n"
+FAILING = POLICY + "tests: [{as: alice, to: 10.0.0.5, service: 80/tcp, expect: deny}]\n"
+PRIVATE = base64.b64encode(bytes(range(32))).decode()
+PUBLIC = base64.b64encode(
+    X25519PrivateKey.from_private_bytes(bytes(range(32))).public_key().public_bytes_raw()
+).decode()
+GROUPS_OF_COMMANDS = (
+    "", "status", "events", "users", "devices", "tokens", "sessions", "policy", "audit", "metrics", "api",
+    "users add", "users list", "users show", "users remove", "users lock", "users unlock", "users join",
+    "users leave", "users reset-mfa", "users unlock-login", "devices list", "devices show", "devices add",
+    "devices rename", "devices replace-key", "devices lock", "devices unlock", "devices remove",
+    "devices config", "tokens issue", "tokens list", "tokens revoke", "sessions list", "sessions end",
+    "policy show", "policy history", "policy apply", "policy rollback", "audit list", "audit verify",
+    "audit export",
+)  # fmt: skip
+
+
+class Running:
+    """A gateway's process, and commands for it."""
+
+    def __init__(self, folder):
+        self.path = folder / "control.sock"
+        self.process = subprocess.Popen(
+            [sys.executable, gateway_fakes.__file__, self.path], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout.readline() == "listening\n"
+
+    def forget(self, capsys):
+        """Begin with an empty gateway."""
+        self.capsys = capsys
+        self.process.send_signal(signal.SIGHUP)
+        assert self.process.stdout.readline() == "forgot\n"
+
+    def __call__(self, *arguments, status=0):
+        """Run a command; its stdout."""
+        self.capsys.readouterr()
+        assert main(["gateway", *map(str, arguments), "--socket", str(self.path)]) == status
+        output = self.capsys.readouterr()
+        assert "Traceback" not in output.err
+        self.err = output.err
+        return output.out
+
+    def json(self, *arguments, status=0):
+        """Run a command with --json; its document."""
+        return json.loads(self(*arguments, "--json", status=status))
+
+    def end(self):
+        """Stop the process, unless it has ended."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait() == 0
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def running():
+    """A gateway's process."""
+    with tempfile.TemporaryDirectory(prefix=f"wgcli{os.getpid()}-") as folder:
+        found = Running(Path(folder))
+        yield found
+        found.end()
+
+
+@pytest.fixture
+def run(running, capsys, monkeypatch):
+    """Commands for a gateway that runs and knows nothing yet."""
+    monkeypatch.setenv("COLUMNS", "80")
+    running.forget(capsys)
+    return running
+
+
+@pytest.fixture
+def policy(tmp_path):
+    """A policy in two files."""
+    (tmp_path / "groups.yaml").write_text(GROUPS)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    return tmp_path / "policy.yaml"
+
+
+def test_users_and_devices(run):
+    assert run("users", "list").startswith("there are no users; add one:")
+    assert run("users", "add", "alice", "--group", "group:admins") == "added: alice (group:admins)\n"
+    run("users", "add", "alice", status=3)
+    assert run.err == "wardgate: add user alice: there is one\n  help: choose another name\n"
+    assert run("users", "list").splitlines() == ["user   state  groups", "alice  ok     group:admins"]
+    assert run("users", "join", "alice", "group:staff") == "joined: alice (group:admins group:staff)\n"
+    assert run("users", "leave", "alice", "group:staff") == "left: alice (group:admins)\n"
+    assert run.json("users", "lock", "alice")["locked"]
+    assert run("users", "unlock", "alice") == "unlocked: alice (group:admins)\n"
+    assert run("users", "reset-mfa", "alice") == "second factors forgotten: alice\n"
+    assert run.json("users", "unlock-login", "alice") == {"ok": True}
+
+    assert run("devices", "add", "alice", "laptop", PUBLIC) == "added: alice/laptop (10.9.0.2 fd09::2)\n"
+    assert "10.9.0.2 fd09::2" in run("devices", "list")
+    for name in ("alice/laptop", "10.9.0.2", "fd09::2", PUBLIC, "dev-1"):
+        assert run.json("devices", "show", name)["id"] == "dev-1"
+    assert PUBLIC in run("devices", "show", "alice/laptop")
+    assert run("devices", "rename", "alice/laptop", "desk").startswith("renamed: alice/desk")
+    assert run("devices", "lock", "alice/desk").startswith("locked: alice/desk")
+    assert run("devices", "unlock", "alice/desk").startswith("unlocked: alice/desk")
+    shown = run.json("users", "show", "alice")
+    assert ([one["name"] for one in shown["devices"]], shown["factors"]["recovery_codes"]) == (["desk"], 8)
+    assert "desk  10.9.0.2 fd09::2" in run("users", "show", "alice")
+
+    assert "authorised" in run("sessions", "list")
+    assert run("sessions", "end", "alice/desk") == "ended: alice/desk\n"
+    run("sessions", "end", "alice/desk", status=3)
+    assert run("devices", "remove", "alice/desk") == "removed: alice/desk\n"
+    run("devices", "show", "alice/desk", status=3)
+    assert run("users", "remove", "alice") == "removed: alice\n"
+    run("users", "show", "alice", status=3)
+    assert run.json("users", "show", "alice", status=3)["ok"] is False
+
+
+def test_a_configuration_gets_the_private_key_here(run, tmp_path):
+    run("users", "add", "alice")
+    run("devices", "add", "alice", "laptop", PUBLIC)
+    text = run("devices", "config", "alice/laptop")
+    assert text.startswith("[Interface]\nAddress = 10.9.0.2")
+    key = tmp_path / "key"
+    key.write_text(PRIVATE + "\n")
+    with_key = run("devices", "config", "alice/laptop", "--private-key", key)
+    assert with_key.splitlines()[:2] == ["[Interface]", f"PrivateKey = {PRIVATE}"]
+    assert run.json("devices", "config", "alice/laptop", "--private-key", key)["text"] == with_key
+    assert "█" in run("devices", "config", "alice/laptop", "--qr", "--private-key", key)
+    run("devices", "config", "alice/laptop", "--qr")
+    assert "no private key" in run.err
+    for wrong in (PRIVATE[:-2] + "==", "", base64.b64encode(b"x" * 32).decode()):
+        key.write_text(wrong)
+        run("devices", "config", "alice/laptop", "--private-key", key, status=2)
+        assert not wrong or wrong not in run.err
+
+
+def test_tokens(run):
+    assert run("tokens", "issue", "alice", "--uses", "2", "--for", "2h") == f"{SECRET}\n"
+    assert "2 uses, until 2023-11-15 00:13:20 UTC" in run.err
+    assert SECRET not in run("tokens", "list")
+    assert run.json("tokens", "list")[0]["uses"] == 2
+    assert run("tokens", "revoke", "tok-1") == "revoked: tok-1\n"
+    run("tokens", "revoke", "tok-1", status=3)
+    assert run("tokens", "list") == "there are no tokens\n"
+    run("tokens", "issue", "alice", "--uses", "0", status=2)
+    run("tokens", "issue", "alice", "--replaces", "nobody/nothing", status=3)
+
+
+def test_a_policy_is_applied_and_rolled_back(run, policy, tmp_path):
+    run("policy", "show", status=3)
+    # Nobody is there to be asked.
+    run("policy", "apply", policy, status=2)
+    assert "--yes" in run.err
+    assert "gains access" in run("policy", "apply", policy, "--plan")
+    assert run.json("policy", "history") == []
+    assert "gains access" in run("policy", "apply", policy, "--yes")
+    assert run.err.splitlines()[-1].startswith("in force: policy 1 (policy.yaml, ")
+    document = run.json("policy", "apply", policy, "--yes")
+    assert (document["ok"], document["status"], document["applied"]["number"]) == (True, 0, 2)
+    assert document["plan"]["difference"]["same"]
+    shown = run("policy", "show")
+    assert POLICY in shown
+    assert GROUPS.rstrip() in shown
+    run("policy", "show", "1", "-o", tmp_path / "out")
+    assert (tmp_path / "out" / "policy.yaml").read_text() == POLICY
+    assert (tmp_path / "out" / "groups.yaml").read_text() == GROUPS
+    run("policy", "show", "-o", tmp_path / "out", status=3)
+    assert [line.split()[0] for line in run("policy", "history").splitlines()] == ["number", "1", "2"]
+    run("policy", "rollback", status=2)
+    assert run("policy", "rollback", "--yes").startswith("in force again: policy 1 ")
+    assert run.json("policy", "show")["number"] == 1
+
+
+@pytest.mark.parametrize("text", [FAILING, "version: 1\nfrob: 1\n", "version: 1\ninclude: [nothing.yaml]\n"])
+def test_a_policy_that_is_not_in_order_is_1(run, policy, text):
+    policy.write_text(text)
+    run("policy", "apply", policy, "--yes", status=1)
+    assert "policy.yaml:" in run.err
+    assert "error: " in run.err
+    document = run.json("policy", "apply", policy, "--yes", status=1)
+    assert (document["ok"], document["status"]) == (False, 1)
+    assert run.json("policy", "history") == []
+
+
+def test_a_policy_that_includes_from_outside_its_folder_is_1(run, tmp_path):
+    (tmp_path / "groups.yaml").write_text(GROUPS)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "policy.yaml").write_text(POLICY.replace("groups.yaml", "../groups.yaml"))
+    run("policy", "apply", inner / "policy.yaml", "--yes", status=1)
+    assert "leads out of the folder" in run.err
+
+
+def test_people_are_asked(run, policy, monkeypatch):
+    import click
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    asked = []
+    monkeypatch.setattr(click, "confirm", lambda text, **_: asked.append(text) or len(asked) > 1)
+    run("policy", "apply", policy, status=1)
+    assert run.err.endswith("nothing is changed\n")
+    assert run.json("policy", "history") == []
+    run("policy", "apply", policy)
+    run("policy", "apply", policy)
+    run("policy", "rollback")
+    assert asked == ["Apply it?"] * 3 + ["Go back to the policy before it?"]
+    assert run.json("policy", "show")["number"] == 1
+
+
+def test_the_audit_log_is_listed_verified_and_exported(run, tmp_path):
+    assert run("audit", "list") == "there are no entries\n"
+    for name in ("alice", "bob", "carol"):
+        run("users", "add", name)
+    lines = run("audit", "list", "--last", "2").splitlines()
+    assert [line.split()[0] for line in lines] == ["entry", "2", "3"]
+    assert "added user carol" in lines[-1]
+    assert [entry["number"] for entry in run.json("audit", "list", "--after", "1")] == [2, 3]
+    assert run("audit", "verify").startswith("3 entries, unbroken; the last one's hash is ")
+    assert run.json("audit", "verify")["entries"] == 3
+
+    exported = run("audit", "export")
+    assert [json.loads(line)["target"] for line in exported.splitlines()] == ["alice", "bob", "carol"]
+    assert json.loads(exported.splitlines()[-1])["hash"] in run.err
+    path = tmp_path / "audit.jsonl"
+    run("audit", "export", "-o", path)
+    assert path.read_text() == exported
+    assert run("audit", "verify", "--file", path).startswith("3 entries, unbroken")
+    path.write_text(exported.replace('"target": "bob"', '"target": "eve"'))
+    assert run("audit", "verify", "--file", path, status=1).startswith("BROKEN at entry 2: ")
+    document = run.json("audit", "verify", "--file", path, status=1)
+    assert (document["ok"], document["status"], document["broken"]) == (False, 1, 2)
+    path.write_text("nonsense\n")
+    run("audit", "verify", "--file", path, status=2)
+
+
+def test_status_metrics_and_the_description(run):
+    assert "wg0 by tc, enforcing, generation 3" in run("status")
+    assert run.json("status")["interface"]["listen_port"] == 51_820
+    assert "wardgate_store_revision 0.0" in run("metrics")
+    samples = {one["name"]: one["value"] for one in run.json("metrics")}
+    assert samples["wardgate_users"] == 0
+    assert run.json("metrics", "--list")[0]["name"] == "wardgate_info"
+
+
+def test_the_description_needs_no_gateway(capsys):
+    assert main(["gateway", "api"]) == 0
+    assert json.loads(capsys.readouterr().out)["openapi"].startswith("3.")
+
+
+def test_events_are_shown_until_interrupted(run):
+    for form in ([], ["--json"]):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "wardgate.cli.main", "gateway", "events", "--socket", run.path, *form],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        first = process.stdout.readline()
+        run("users", "add", f"alice{len(form)}")
+        second = process.stdout.readline()
+        if form:
+            assert json.loads(first)["event"] == "listening"
+            assert json.loads(second)["target"] == "alice1"
+        else:
+            assert first == "2023-11-14T22:13:20Z listening\n"
+            assert second.endswith(" target=alice0\n")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+        assert (process.returncode, err) == (0, "")
+
+
+def test_events_of_a_gateway_that_ends_are_3(tmp_path_factory):
+    ending = Running(tmp_path_factory.mktemp("wg"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wardgate.cli.main", "gateway", "events", "--socket", ending.path],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert "listening" in process.stdout.readline()
+    ending.end()
+    _, err = process.communicate()
+    assert (process.returncode, err) == (3, "wardgate: the gateway ended the stream of events\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["status"], ["users", "list"], ["events"], ["policy", "rollback", "--yes"]]
+)
+def test_no_gateway_is_3_with_a_remedy(tmp_path, capsys, arguments):
+    path = tmp_path / "control.sock"
+    for there in (False, True):
+        if there:
+            path.touch()
+        assert main(["gateway", *arguments, "--socket", str(path)]) == 3
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert "no gateway runs here" in output.err
+        assert "help: start it" in output.err
+        assert main(["gateway", *arguments, "--socket", str(path), "--json"]) == 3
+        assert json.loads(capsys.readouterr().out)["remedy"]
+
+
+def test_something_else_that_answers_is_no_gateway(capsys):
+    with tempfile.TemporaryDirectory(prefix=f"wgcli{os.getpid()}-") as folder:
+        path = Path(folder) / "control.sock"
+        for answer in (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+            b"220 mail ready\r\n",
+            b"",
+            b"\x00",
+        ):
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(os.fspath(path))
+                listening.listen()
+                child = os.fork()
+                if not child:
+                    connection, _ = listening.accept()
+                    connection.recv(1 << 16)
+                    connection.sendall(answer)
+                    os._exit(0)
+                assert main(["gateway", "users", "list", "--socket", str(path)]) == 3
+                os.waitpid(child, 0)
+            path.unlink()
+            err = capsys.readouterr().err
+            assert "Traceback" not in err
+            assert "help: " in err
+
+
+@pytest.mark.root
+def test_who_may_not_connect_is_told_what_to_do(capfd):
+    with tempfile.TemporaryDirectory(prefix=f"wgcli{os.getpid()}-") as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "control.sock"
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(os.fspath(path))
+            path.chmod(0o660)
+            # A child, since what it imports may be where only root can go.
+            assert main(["gateway", "users", "list", "--socket", "/nowhere.sock"]) == 3
+            capfd.readouterr()
+            child = os.fork()
+            if not child:
+                os.setgroups([])
+                os.setgid(65_534)
+                os.setuid(65_534)
+                os._exit(main(["gateway", "users", "list", "--socket", str(path)]))
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    err = capfd.readouterr().err
+    assert f"you may not connect to {path}" in err
+    assert "help: run as root, or join the group" in err
+
+
+@pytest.mark.parametrize("name", ["..", ".", ""])
+def test_what_cannot_be_a_name_is_usage(capsys, name):
+    assert main(["gateway", "users", "remove", name]) == 2
+    assert "names nothing" in capsys.readouterr().err
+
+
+def test_the_socket_may_be_named_by_the_environment(monkeypatch, capsys):
+    monkeypatch.setenv("WARDGATE_GATEWAY_SOCKET", "/nowhere.sock")
+    assert main(["gateway", "status"]) == 3
+    assert "/nowhere.sock" in capsys.readouterr().err
+
+
+def test_what_others_chose_cannot_act_on_the_terminal():
+    from wardgate.cli.gateway_words import plain, table
+
+    assert plain("a\x1b[2Jb\nc\u202ed") == "a\\x1b[2Jb\\nc\\u202ed"
+    assert "\x1b" not in table([("\x1b]0;x\x07", 1)])
+
+
+@pytest.mark.parametrize("command", GROUPS_OF_COMMANDS)
+def test_help_fits_80_columns(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["gateway", *command.split(), "--help"]) == 0
+    output = capsys.readouterr()
+    assert max(map(len, output.out.splitlines())) <= 80
+    assert output.err == ""
+
+
+def test_commands_load_no_server_and_no_compiler():
+    code = (
+        "import sys, wardgate.cli.main as m\nm.main(['gateway', 'users', 'list', '--socket', '/nowhere'])\n"
+    )
+    code += "print(*sorted(n for n in sys.modules if n in ('fastapi', 'uvicorn', 'numpy', 'llvmlite')))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"

@@ -1,0 +1,105 @@
+"""The audit log as it is read: in pages, whole, and with what was done to it behind the gateway's back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from wardgate.gateway.control import trail
+from wardgate.gateway.control.trail import Trail
+from wardgate.gateway.ledger import Ledger
+from wardgate.gateway.records import AUDIT, AUDIT_HEAD, AuditHead
+from wardgate.gateway.store import Delete, Put, SqliteStore, Transaction
+
+
+def with_trail(folder, work, entries=7):
+    """What `work` makes of a ledger with so many entries."""
+
+    async def main():
+        async with await SqliteStore.open(folder / "store") as store:
+            ledger = Ledger(store)
+
+            async def tell(change):
+                change.tell("added user", f"user{change.at}")
+
+            for _ in range(entries):
+                await ledger.run("gateway", tell)
+            return await work(Trail(ledger), ledger)
+
+    return asyncio.run(main())
+
+
+def key(number):
+    """Where an entry is stored."""
+    return AUDIT.key(f"{number:016}")
+
+
+@pytest.mark.parametrize(
+    ("after", "limit", "numbers"),
+    [
+        (0, 100, [1, 2, 3, 4, 5, 6, 7]), (0, 2, [1, 2]), (5, 100, [6, 7]), (7, 5, []), (90, 5, []),
+        (2, 3, [3, 4, 5]),
+    ],
+)  # fmt: skip
+def test_pages(tmp_path, after, limit, numbers):
+    async def work(audit, _):
+        assert [entry.number for entry in await audit.entries(after, limit)] == numbers
+
+    with_trail(tmp_path, work)
+
+
+def test_nothing_yet(tmp_path):
+    async def work(audit, _):
+        assert await audit.entries(0, 10) == []
+        assert await audit.head() == AuditHead(0, "0" * 64)
+        found = await audit.verify()
+        assert (found.entries, found.broken) == (0, None)
+
+    with_trail(tmp_path, work, entries=0)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7, 1_000])
+def test_the_chain_is_followed_through_all_steps(tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr(trail, "_AT_ONCE", at_once)
+
+    async def work(audit, _):
+        found = await audit.verify()
+        assert (found.entries, found.broken) == (7, None)
+        assert found.hash == (await audit.head()).hash
+
+    with_trail(tmp_path, work)
+
+
+@pytest.mark.parametrize("at_once", [2, 1_000])
+@pytest.mark.parametrize("number", [1, 3, 7])
+@pytest.mark.parametrize("how", ["altered", "removed"])
+def test_tampering_is_found_at_its_place(tmp_path, monkeypatch, at_once, number, how):
+    monkeypatch.setattr(trail, "_AT_ONCE", at_once)
+
+    async def work(audit, ledger):
+        (entry,) = await audit.entries(number - 1, 1)
+        forged = AUDIT.encode(replace(entry, actor="nobody"))
+        operation = Delete(key(number)) if how == "removed" else Put(key(number), forged)
+        await ledger.store.commit(Transaction((operation,)))
+        found = await audit.verify()
+        # The entry behind a missing one is the first that does not fit; behind the last there is none.
+        assert found.broken in (number, number + 1)
+        assert found.entries == number - 1
+        assert found.cause
+
+    with_trail(tmp_path, work)
+
+
+def test_a_log_cut_at_its_end_is_told_by_its_head(tmp_path):
+    async def work(audit, ledger):
+        await ledger.store.commit(Transaction((Delete(key(7)), Delete(key(6)))))
+        found = await audit.verify()
+        assert (found.entries, found.broken) == (5, 6)
+        # A head that fits what is left hides it; the hash that was exported does not.
+        kept = await ledger.get(AUDIT, f"{5:016}")
+        head = AUDIT_HEAD.encode(AuditHead(5, kept.hash))
+        await ledger.store.commit(Transaction((Put(AUDIT_HEAD.key("head"), head),)))
+        assert (await audit.verify()).broken is None
+
+    with_trail(tmp_path, work)
