@@ -39,6 +39,13 @@ class MemoryGate:
         self.granted &= set(specs)
         self.locked &= set(specs)
 
+    def put_device(self, spec: DeviceSpec) -> None:
+        self.specs.append(spec)
+
+    def remove_device(self, address: Any) -> None:
+        spec = self._at(address)
+        self.set_devices([one for one in self.specs if one != spec])
+
     def find(self, address: Any) -> Any:
         return SimpleNamespace(slot=self.specs.index(self._at(address)))
 
@@ -77,7 +84,7 @@ class MemoryGate:
         state = SessionState.AUTHORISED if spec in self.granted else SessionState.NONE
         if spec in self.locked:
             state = SessionState.LOCKED
-        return Session(spec.user, tuple(spec.addresses), state, 60.0, None)
+        return Session(spec.user, tuple(spec.addresses), state, 60.0, None, 1.0)
 
 
 @dataclass
@@ -89,6 +96,9 @@ class MemoryWireGuard:
 
     def peers(self) -> Mapping[PublicKey, Any]:
         return {key: SimpleNamespace(endpoint=endpoint) for key, endpoint in self.at.items()}
+
+    def endpoints(self) -> Mapping[bytes, Endpoint | None]:
+        return {key.data: endpoint for key, endpoint in self.at.items()}
 
     def add(self, peers: Iterable[Peer]) -> None:
         for peer in peers:
