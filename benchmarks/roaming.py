@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import os
 import random
 import statistics
 import struct
@@ -171,7 +172,7 @@ def looks(peers: int, moves: int) -> dict[str, Any]:
     program = compile_program(underlay_source())
     made: dict[str, Any] = {}
     with ExitStack() as stack:
-        tunnel = stack.enter_context(RoamingTunnel("wgbench"))
+        tunnel = stack.enter_context(RoamingTunnel(f"wgb{os.getpid()}"))
         chance = random.Random(3)  # noqa: S311 - not for secrets
         keys = [chance.randbytes(32) for _ in range(peers - 1)]
         if keys:
@@ -179,7 +180,7 @@ def looks(peers: int, moves: int) -> dict[str, Any]:
         with tunnel.gateway.enter():
             for name, detector in (
                 ("underlay", UnderlayDetector(
-                    "wgbench", program, tunnel.device, PORT, tunnel.dump, OnRoam.CHALLENGE)),
+                    tunnel.device, program, tunnel.device, PORT, tunnel.dump, OnRoam.CHALLENGE)),
                 ("polling", PollingDetector(tunnel.dump, OnRoam.CHALLENGE)),
             ):  # fmt: skip
                 made[name] = asyncio.run(_latency(tunnel, detector, moves))

@@ -40,7 +40,7 @@ def certify(decision: Decision, manifest: Manifest) -> Certificate:
             paths.append(_passed(f"IPv{version}, an mfa rule", version, loads, 3, prediction))
         if within:
             paths.append(_passed(f"IPv{version}, an mfa rule `within`", version, loads + 1, 3, recent))
-        paths.append(_dropped(f"IPv{version}, dropped", loads, mfa, inbound))
+        paths.append(_dropped(f"IPv{version}, dropped", loads + bool(within), mfa, inbound))
     largest = max(sizes, default=0)
     return Certificate(
         choices=tuple(_choice(decision, structure, prediction) for structure in chosen),

@@ -32,7 +32,8 @@ class Problems:
         """`part` failed."""
         before = self._found.get(part)
         known = isinstance(error, WardgateError)
-        cause = f"{error.operation} {error.target}: {error.cause}" if known else repr(error)  # type: ignore[attr-defined]
+        place = f"{error.operation} {error.target}".rstrip() if known else ""  # type: ignore[attr-defined]
+        cause = f"{place}: {error.cause}" if known else repr(error)  # type: ignore[attr-defined]
         remedy = error.remedy if known else ""  # type: ignore[attr-defined]
         since = before.since if before else int(time.time())
         self._found[part] = Problem(part, cause, remedy, since, before.times + 1 if before else 1)

@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 
-from wardgate.gateway.errors import NotFoundError
+from wardgate.gateway.errors import RefusedError
 from wardgate.gateway.identity import preshared_context
 from wardgate.gateway.records import Device
 from wardgate.gateway.wireguard import Endpoint, Peer, PresharedKey, PublicKey, WireGuardDevice
@@ -81,10 +81,10 @@ class Tunnel:
             self.gate.sessions.revoke(device.addresses[0], whole=False)
 
     def grant(self, device: Device, lifetime: int, idle: int | None) -> Session:
-        """Begin or renew a device's session, for seconds. SessionError where it is locked; NotFoundError
+        """Begin or renew a device's session, for seconds. SessionError where it is locked; RefusedError
         where it is not there, or has another key by now."""
         if not self._has(device):
-            raise NotFoundError("log in", device.user, "the device is gone", "enrol it again")
+            raise RefusedError("log in", device.user, "the device is gone", "enrol it again")
         return self.gate.sessions.grant(device.addresses[0], lifetime, idle, whole=False)
 
     def sessions(self) -> Mapping[str, Session]:

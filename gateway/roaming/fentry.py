@@ -184,7 +184,8 @@ class FentryDetector:
         try:
             while True:
                 ready.clear()
-                for sample in self._ring.read():
+                # All at once: what is left there would call the reader again and again meanwhile.
+                for sample in list(self._ring.read()):
                     yield _roamed(sample)
                 await ready.wait()
         finally:

@@ -7,6 +7,7 @@ from typing import Final
 
 from wardgate.gateway.roaming.errors import DetectorError
 from wardgate.gateway.roaming.layout import KERNEL, KEY_BYTES
+from wardgate.runtime.btf import Kind
 from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.fd import Fd
 from wardgate.runtime.kernel_btf import KernelBtf, KernelTypesError, open_module_btf, read_kernel_btf
@@ -66,9 +67,13 @@ def read_places() -> KernelPlaces:
         try:
             wireguard = read_kernel_btf(MODULE, kernel)
         except KernelTypesError:
-            # Built in, or not there at all, which the search in vmlinux tells.
+            if kernel.find("wg_peer", Kind.STRUCT) is None:
+                cause = "the kernel's WireGuard is neither loaded nor built in, or does not tell its types"
+                raise DetectorError("fentry", cause, f"modprobe {MODULE}") from None
             wireguard = kernel
         return find_places(wireguard, kernel)
+    except DetectorError:
+        raise
     except WardgateError as error:
         raise DetectorError("fentry", f"{error.target}: {error.cause}", error.remedy) from error
 

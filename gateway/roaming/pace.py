@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-FOLLOW_UPS: Final = (0.001, 0.008, 0.03, 0.12, 0.5, 2.0)
+FOLLOW_UPS: Final = (0.004, 0.02, 0.08, 0.4, 2.0)
 """Seconds from what was seen to each look for it."""
 
 

@@ -52,7 +52,7 @@ class ListedSessions:
 
     async def end(self, actor: str, device: str) -> None:
         """See control.operations.Sessions."""
-        await self._sessions.end(actor, device, "ended by an administrator")
+        await self._sessions.end(actor, device, "an administrator ended it")
 
 
 class ServiceControl:

@@ -19,6 +19,7 @@ from wardgate.gateway.portal.desk import (
 )
 from wardgate.gateway.records import Device, Session
 from wardgate.gateway.sessions import Sessions
+from wardgate.runtime.layout.codes import Reason
 
 
 class ServiceDesk:
@@ -91,5 +92,7 @@ def _told(event: Event) -> PortalEvent | None:
     if event.kind == "roam":
         return SessionEvent("ended", "the device moved to another network")
     if event.kind == "needs-login":
-        return NeedsLoginEvent(details["destination"], details["service"], details["rule"], details["reason"])
+        # That a login is needed is what the event says already.
+        reason = "" if details["reason"] == Reason.NEEDS_LOGIN.label else details["reason"]
+        return NeedsLoginEvent(details["destination"], details["service"], details["rule"], reason)
     return None

@@ -366,7 +366,8 @@ class Gateway:
             except asyncio.CancelledError:
                 raise
             except BaseException as error:
-                _log.critical("%s failed", name, exc_info=error)
+                unforeseen = None if isinstance(error, WardgateError) else error
+                _log.critical("%s failed: %s", name, error, exc_info=unforeseen)
                 self._fault = error
             self._over.set()
 

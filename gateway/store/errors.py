@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wardgate.runtime.errors import WardgateError
 
-class StoreError(Exception):
-    """A store did not do what was asked. Nothing was changed, unless a subclass says otherwise."""
+
+class StoreError(WardgateError):
+    """A store did not do what was asked. Nothing was changed, unless a subclass says otherwise. It is all
+    said in `cause`."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__("use store", "", cause)
+
+    def __str__(self) -> str:
+        return self.cause
 
 
 class InvalidKeyError(StoreError):

@@ -74,11 +74,19 @@ def test_by_handshake(seen):
 
 def test_a_session_for_an_unknown_endpoint_ends_with_the_first_packet(seen):
     unknown = seen["unknown endpoint"]
-    assert (unknown["before"], unknown["arrived"]) == ("authorised", 0)
+    assert (unknown["before"], unknown["arrived"], unknown["old"]) == ("authorised", 0, [None])
 
 
 def test_what_is_forgotten_is_not_watched(seen):
     assert seen["unknown endpoint"]["forgotten"] == seen["sent"]
+
+
+def test_ipv6(seen):
+    six, sent = seen["six"], seen["sent"]
+    assert (six["before"], six["from IPv4"], six["after login"], six["to another"]) == (sent, 0, sent, 0)
+    assert six["ends"] == ["2001:db8:c::2:51820", "2001:db8:c::3:51820"]
+    assert (six["with its keys"], six["with new keys"]) == (sent, 0)
+    assert six["ends by handshake"] == ["2001:db8:c::5:51820"]
 
 
 def test_nothing_is_left(seen):

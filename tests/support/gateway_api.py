@@ -19,6 +19,10 @@ class Api:
         """What is there."""
         return self._ask("GET", path)
 
+    def text(self, path: str) -> str:
+        """What is there, where that is no JSON."""
+        return self._http.get(path).raise_for_status().text
+
     def post(self, path: str, **document: object) -> Any:
         """Have something done."""
         return self._ask("POST", path, document or None)

@@ -136,12 +136,13 @@ class Site:
                 text=True,
                 check=False,
                 timeout=PATIENCE_S,
-                env=self._environment(),
+                env=self.environment(),
             )
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout) if done.stdout.strip() else None
 
-    def _environment(self) -> Mapping[str, str]:
+    def environment(self) -> Mapping[str, str]:
+        """Of commands about this gateway."""
         return {
             **os.environ,
             "WARDGATE_GATEWAY_SOCKET": str(self.socket),
@@ -160,7 +161,7 @@ class Site:
         command = [sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
         with self.gateway.enter(), self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, env=self._environment(), start_new_session=True
+                command, stdout=subprocess.PIPE, stderr=log, env=self.environment(), start_new_session=True
             )
         return self.process
 
@@ -271,7 +272,7 @@ class Machine:
         self.app: App | None = None
         self.recovery: list[str] = []
         self._device: UserspaceDevice | None = None
-        self._tunnel = f"{site.interface}c{number}"
+        self.interface = f"{site.interface}c{number}"
         self._moves = 0
         self._number = number
         self.at = f"192.0.2.{10 + number}"
@@ -294,11 +295,20 @@ class Machine:
             self.addresses = tuple(answer.json()["addresses"])
         return answer
 
+    def configure(self, configuration: str) -> None:
+        """Take a configuration that has its private key in it, and connect."""
+        said = dict(re.findall(r"^(\w+) = (.*)$", configuration, re.MULTILINE))
+        private = said["PrivateKey"]
+        self.keys = KeyPair(base64.b64decode(private), self.keys.public)
+        self.configuration = configuration
+        self.addresses = tuple(address.partition("/")[0] for address in said["Address"].split(", "))
+        self.connect()
+
     def connect(self) -> None:
         """Bring the tunnel up, as the configuration says."""
         said = dict(re.findall(r"^(\w+) = (.*)$", self.configuration, re.MULTILINE))
         if self._device is None:
-            self._device = UserspaceDevice(self.namespace, self._tunnel)
+            self._device = UserspaceDevice(self.namespace, self.interface)
         host, _, port = said["Endpoint"].rpartition(":")
         public = said["PublicKey"]
         allowed = tuple(said["AllowedIPs"].split(", "))
@@ -308,15 +318,15 @@ class Machine:
             *([f"preshared_key={_hex(said['PresharedKey'])}"] if "PresharedKey" in said else []),
             *(f"allowed_ip={prefix}" for prefix in allowed),
         ]  # fmt: skip
-        _uapi(self._tunnel, lines)
+        _uapi(self.interface, lines)
         with Links(self.namespace) as links:
             for address in self.addresses:
                 with contextlib.suppress(Exception):
-                    links.address(self._tunnel, f"{address}/{128 if ':' in address else 32}")
-            links.up(self._tunnel, 1420)
+                    links.address(self.interface, f"{address}/{128 if ':' in address else 32}")
+            links.up(self.interface, 1420)
             for prefix in allowed:
                 with contextlib.suppress(Exception):
-                    links.route(prefix, self._tunnel)
+                    links.route(prefix, self.interface)
 
     def move(self) -> str:
         """Give the machine another address on the internet; which."""

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
+from pyroute2 import IPRoute, WireGuard
 from wardgate.cli.demo.links import Links
 from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.cli.demo.network import DEVICE, Network
@@ -102,8 +103,6 @@ class _Bed:
 
     def wireguard(self) -> dict[str, Any]:
         """The gateway's key, endpoints by peer, and peers by their first tunnel address."""
-        from pyroute2 import WireGuard
-
         found: dict[str, Any] = {"key": b"", "endpoints": {}, "by_address": {}}
         with self.network.gateway.enter(), WireGuard() as netlink:
             for message in netlink.info(DEVICE):
@@ -121,8 +120,6 @@ class _Bed:
         return found
 
     def configure_endpoint(self, user: str, address: str, port: int) -> None:
-        from pyroute2 import WireGuard
-
         peer = {
             "public_key": base64.b64encode(self.keys[user]).decode(),
             "endpoint_addr": address, "endpoint_port": port, "allowed_ips": [],
@@ -146,36 +143,45 @@ class _Bed:
         base = 64 + 8 * self.moves
         with Links(self.network.gateway) as here:
             here.address(f"cable{number}", f"192.0.2.{base + 1}/30")
-        with self.network.clients[user].enter():
-            from pyroute2 import IPRoute
+        with self.network.clients[user].enter(), IPRoute() as netlink:
+            (index,) = netlink.link_lookup(ifname="cable")
+            netlink.addr("add", index=index, address=f"192.0.2.{base + 2}", prefixlen=30)
+            netlink.route(
+                "replace", dst=f"192.0.2.{4 * number + 1}/32", oif=index, prefsrc=f"192.0.2.{base + 2}"
+            )
+            for message in netlink.get_addr(index=index, family=socket.AF_INET):
+                address = message.get("IFA_ADDRESS")
+                if address != f"192.0.2.{base + 2}":
+                    netlink.addr("del", index=index, address=address, prefixlen=30)
 
-            with IPRoute() as netlink:
-                (index,) = netlink.link_lookup(ifname="cable")
-                netlink.addr("add", index=index, address=f"192.0.2.{base + 2}", prefixlen=30)
-                netlink.route(
-                    "replace", dst=f"192.0.2.{4 * number + 1}/32", oif=index, prefsrc=f"192.0.2.{base + 2}"
-                )
-                for message in netlink.get_addr(index=index, family=socket.AF_INET):
-                    address = message.get("IFA_ADDRESS")
-                    if address != f"192.0.2.{base + 2}":
-                        netlink.addr("del", index=index, address=address, prefixlen=30)
-
-    def forget_keys(self, user: str) -> None:
-        """Let the client's device agree on new keys with its next packet."""
-        from pyroute2 import WireGuard
-
+    def speak_to(self, user: str, address: str, *, new_keys: bool) -> None:
+        """Let the client send to this address of the gateway; with `new_keys` it agrees on new ones first."""
         name = f"{DEVICE}-{list(_USERS).index(user) + 1}"
-        number = list(_USERS).index(user)
         text = base64.b64encode(self.own_key).decode()
         with self.network.clients[user].enter(), WireGuard() as netlink:
-            netlink.set(name, peer={"public_key": text, "remove": True})
+            if new_keys:
+                netlink.set(name, peer={"public_key": text, "remove": True})
             netlink.set(
                 name,
                 peer={
                     "public_key": text, "allowed_ips": ["0.0.0.0/0", "::/0"],
-                    "endpoint_addr": f"192.0.2.{4 * number + 1}", "endpoint_port": 51_820,
+                    "endpoint_addr": address, "endpoint_port": 51_820,
                 },
             )  # fmt: skip
+
+    def forget_keys(self, user: str) -> None:
+        """Let the client's device agree on new keys with its next packet."""
+        self.speak_to(user, f"192.0.2.{4 * list(_USERS).index(user) + 1}", new_keys=True)
+
+    def move_to_six(self, user: str, last: int) -> None:
+        """Give the client's cable this IPv6 address, and take the one before."""
+        with self.network.clients[user].enter(), IPRoute() as netlink:
+            (index,) = netlink.link_lookup(ifname="cable")
+            for message in netlink.get_addr(index=index, family=socket.AF_INET6):
+                if (address := message.get("IFA_ADDRESS")).startswith("2001"):
+                    netlink.addr("del", index=index, address=address, prefixlen=64)
+        with Links(self.network.clients[user]) as links:
+            links.address("cable", f"2001:db8:c::{last:x}/64")
 
     def users_of(self, found: list[Roamed]) -> list[dict[str, Any]]:
         names = {key: user for user, key in self.keys.items()}
@@ -236,6 +242,7 @@ def observe(folder: Path) -> dict[str, Any]:
         seen["nobody there"] = _nobody_there(bed, lab)
         seen["by handshake"] = _by_handshake(bed, lab)
         seen["unknown endpoint"] = _unknown_endpoint(bed, lab)
+        seen["six"] = _six(bed, lab)
         remove(DEVICE)
         seen["left"] = ROOT.exists()
     return seen
@@ -268,8 +275,6 @@ def _configured(bed: _Bed, detector: FentryDetector) -> dict[str, Any]:
 
 def _others(bed: _Bed, detector: FentryDetector) -> dict[str, Any]:
     """A device in another namespace has a peer of alice's key, which gets other endpoints."""
-    from pyroute2 import WireGuard
-
     keys = generate()
     with NetNamespace("other") as other:
         with Links(other) as links:
@@ -327,6 +332,38 @@ def _unknown_endpoint(bed: _Bed, lab: dict[str, _Flow]) -> dict[str, Any]:
         bed.gate.sessions.grant(ADDRESSES["alice"][0], _SESSION)
         before = bed.session("alice")
         arrived = lab["alice"].send()
+        events = bed.users_of(_events(detector, 1))
         detector.forget(bed.keys["alice"])
         bed.gate.sessions.grant(ADDRESSES["alice"][0], _SESSION)
-        return {"before": before, "arrived": arrived, "forgotten": lab["alice"].send()}
+        return {
+            "before": before, "arrived": arrived, "old": [one["old"] for one in events],
+            "forgotten": lab["alice"].send(),
+        }  # fmt: skip
+
+
+def _six(bed: _Bed, lab: dict[str, _Flow]) -> dict[str, Any]:
+    """The client goes from IPv4 to IPv6, to another address there, and to another with new keys."""
+    with Links(bed.network.gateway) as links:
+        links.address("cable0", "2001:db8:c::1/64")
+    with bed.detector() as detector:
+        bed.log_in(detector, "alice")
+        seen: dict[str, Any] = {"before": lab["alice"].send()}
+        bed.move_to_six("alice", 2)
+        bed.speak_to("alice", "2001:db8:c::1", new_keys=False)
+        seen["from IPv4"] = lab["alice"].send()
+        bed.log_in(detector, "alice")
+        seen["after login"] = lab["alice"].send()
+        bed.move_to_six("alice", 3)
+        seen["to another"] = lab["alice"].send()
+        seen["ends"] = [one["new"] for one in bed.users_of(_events(detector, 2))]
+    # So that no handshake from elsewhere is remembered.
+    remove(DEVICE)
+    with bed.detector(OnRoam.HANDSHAKE) as detector:
+        bed.log_in(detector, "alice")
+        bed.move_to_six("alice", 4)
+        seen["with its keys"] = lab["alice"].send()
+        bed.move_to_six("alice", 5)
+        bed.speak_to("alice", "2001:db8:c::1", new_keys=True)
+        seen["with new keys"] = lab["alice"].send()
+        seen["ends by handshake"] = [one["new"] for one in bed.users_of(_events(detector, 1))]
+    return seen

@@ -59,7 +59,7 @@ class Task:
     extras: Iterable[str] = ()
     memory: int = 1024
     """MiB."""
-    timeout: float = 600.0
+    timeout: float = 240.0
     """Seconds, after which the machine is ended and GuestError raised."""
 
 

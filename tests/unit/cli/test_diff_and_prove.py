@@ -13,6 +13,7 @@ from wardgate.cli.difference_markdown import code, written
 from wardgate.cli.main import main
 from wardgate.compiler.analysis import AnalysisError, compare, view_of_artefact, view_of_policy, wording
 from wardgate.compiler.analysis.difference_text import MOST_STATEMENTS, shown
+from wardgate.compiler.analysis.documents import difference_document
 from wardgate.compiler.language import parse_policy_text
 
 OLD = """\
@@ -119,6 +120,8 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         "widens": True,
         "before": "deny",
         "after": "allow",
+        "within_before": None,
+        "within_after": None,
         "direction": "to",
         "as": {"any_of": [{"group": "group:contractors"}], "except": []},
         "users": 1,
@@ -360,3 +363,12 @@ def test_check_runs_assertions_about_any_membership(capsys: pytest.CaptureFixtur
     output = capsys.readouterr()
     assert "1 of 2 assertions FAILED" in output.out
     assert "does not hold: anyone-else, in group:engineers and group:contractors" in output.err
+
+
+def test_more_time_for_a_login_widens() -> None:
+    text = 'version: 1\npolicies: {{"*": {{mfa: ["10.1.0.0/16 22/tcp within {}"]}}}}\n'
+    short, long = (view_of_policy(parse_policy_text(text.format(age)).policy, age) for age in ("15m", "2h"))
+    for pair, seconds, widens in (((short, long), (900, 7200), True), ((long, short), (7200, 900), False)):
+        (statement,) = difference_document(compare(*pair))["statements"]
+        assert (statement["before"], statement["after"], statement["widens"]) == ("mfa", "mfa", widens)
+        assert (statement["within_before"], statement["within_after"]) == seconds

@@ -23,6 +23,13 @@ def test_round_trip() -> None:
     assert list(query.to_json()) == list(FULL)
 
 
+def test_the_age_of_a_login_comes_back_where_it_was_asked_about() -> None:
+    query = Query.from_json({**FULL, "login_age": 900})
+    assert query.login_age == 900
+    assert query.to_json() == {**FULL, "login_age": 900}
+    assert Query.from_json(FULL).login_age is None
+
+
 def test_fields_come_back_as_written() -> None:
     asked = {"as": "bob", "from": "FD00:0::1", "service": "icmp", "authed": False}
     query = Query.from_json(asked)
@@ -48,6 +55,11 @@ def test_defaults() -> None:
         ({**FULL, "port": 5}, "unknown field 'port'"),
         ({**FULL, "authed": "yes"}, '"authed" is true or false'),
         ({**FULL, "authed": 1}, '"authed" is true or false'),
+        ({**FULL, "login_age": "15m"}, '"login_age" is a whole number'),
+        ({**FULL, "login_age": True}, '"login_age" is a whole number'),
+        ({**FULL, "login_age": None}, '"login_age" is a whole number'),
+        ({**FULL, "login_age": -1}, "a login's age is 0 to"),
+        ({**FULL, "authed": False, "login_age": 5}, "ask about an authorised one"),
         ({**FULL, "service": None}, '"service" is missing'),
         ({**FULL, "service": "80-90/tcp"}, "service"),
         ({**FULL, "service": "0/tcp"}, "port"),
@@ -81,12 +93,12 @@ def test_batch_gives_what_comes_before_an_error() -> None:
 
 
 def test_answer_has_the_fields_in_order() -> None:
-    rule = RuleReference("office.yaml", 3, 5, "lab 22/tcp")
+    rule = RuleReference("office.yaml", 3, 5, "lab 22/tcp within 15m", 900)
     answer = Answer(Query.from_json(FULL), Verdict.MFA, Reason.PASS, "10.0.0.0/8", rule)
     assert json.dumps(answer.to_json()) == (
         '{"as": "alice", "to": "10.0.0.5", "service": "443/tcp", "authed": true, "verdict": "mfa", '
-        '"pass": true, "reason": "pass", "prefix": "10.0.0.0/8", '
-        '"rule": {"file": "office.yaml", "line": 3, "column": 5, "text": "lab 22/tcp"}}'
+        '"within": 900, "pass": true, "reason": "pass", "prefix": "10.0.0.0/8", '
+        '"rule": {"file": "office.yaml", "line": 3, "column": 5, "text": "lab 22/tcp within 15m"}}'
     )
     dropped = Answer(Query.from_json(FULL), Verdict.NONE, Reason.NO_BUCKET, None, None).to_json()
     assert (dropped["verdict"], dropped["pass"], dropped["rule"]) == ("deny", False, None)

@@ -1,0 +1,164 @@
+"""A gate and a WireGuard device in memory, as enforcement.Tunnel asks them, and sessions on top of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from types import SimpleNamespace
+from typing import Any
+
+from identities import Node, unseal
+from wardgate.gateway.enforcement import Tunnel, Worker, World
+from wardgate.gateway.events import Bus
+from wardgate.gateway.records import Device
+from wardgate.gateway.roaming import Watched
+from wardgate.gateway.sessions import Sessions
+from wardgate.gateway.sessions.endpoints import Endpoints
+from wardgate.gateway.settings import Sessions as Limits
+from wardgate.gateway.wireguard import Endpoint, Peer, PublicKey
+from wardgate.runtime.addresses import DeviceError
+from wardgate.runtime.devices import DeviceSpec
+from wardgate.runtime.sessions import Session, SessionError, SessionState
+
+HOME = Endpoint(ip_address("192.0.2.7"), 5000)
+
+
+class MemoryGate:
+    """Devices that stay keep their sessions, as in runtime.gate."""
+
+    def __init__(self) -> None:
+        self.specs: list[DeviceSpec] = []
+        self.granted: set[DeviceSpec] = set()
+        self.locked: set[DeviceSpec] = set()
+        self.sessions = self
+        self.devices = self
+
+    def set_devices(self, specs: Sequence[DeviceSpec]) -> None:
+        self.specs = list(specs)
+        self.granted &= set(specs)
+        self.locked &= set(specs)
+
+    def find(self, address: Any) -> Any:
+        return SimpleNamespace(slot=self.specs.index(self._at(address)))
+
+    def grant(self, address: Any, _lifetime: float, _idle: float | None) -> Session:
+        spec = self._at(address)
+        if spec in self.locked:
+            raise SessionError("grant session", str(address), "the device is locked", "unlock it first")
+        self.granted.add(spec)
+        return self._session(spec)
+
+    def revoke(self, address: Any) -> Session:
+        self.granted.discard(self._at(address))
+        return self.get(address)
+
+    def lock(self, address: Any) -> Session:
+        self.locked.add(self._at(address))
+        return self.get(address)
+
+    def unlock(self, address: Any) -> Session:
+        self.locked.discard(self._at(address))
+        return self.get(address)
+
+    def get(self, address: Any) -> Session:
+        return self._session(self._at(address))
+
+    def list(self) -> list[Session]:
+        return [self._session(spec) for spec in self.specs]
+
+    def _at(self, address: Any) -> DeviceSpec:
+        for spec in self.specs:
+            if str(address) in map(str, spec.addresses):
+                return spec
+        raise DeviceError("find device", str(address), "there is none")
+
+    def _session(self, spec: DeviceSpec) -> Session:
+        state = SessionState.AUTHORISED if spec in self.granted else SessionState.NONE
+        if spec in self.locked:
+            state = SessionState.LOCKED
+        return Session(spec.user, tuple(spec.addresses), state, 60.0, None)
+
+
+@dataclass
+class MemoryWireGuard:
+    """Peers, all of them at home. `told` is called with each peer that comes, before it is there."""
+
+    at: dict[PublicKey, Endpoint | None] = field(default_factory=dict)
+    told: Callable[[Peer], None] = lambda _: None
+
+    def peers(self) -> Mapping[PublicKey, Any]:
+        return {key: SimpleNamespace(endpoint=endpoint) for key, endpoint in self.at.items()}
+
+    def add(self, peers: Iterable[Peer]) -> None:
+        for peer in peers:
+            self.told(peer)
+            self.at[peer.public_key] = HOME
+
+    def remove(self, keys: Iterable[PublicKey]) -> None:
+        for key in keys:
+            self.at.pop(key, None)
+
+    def reconcile(self, peers: Sequence[Peer]) -> None:
+        self.add(peer for peer in peers if peer.public_key not in self.at)
+
+
+class MemoryDetector:
+    """Knows which sessions are watched, and tells of no change."""
+
+    def __init__(self) -> None:
+        self.watched: dict[bytes, Watched] = {}
+
+    def reset(self, sessions: Mapping[bytes, Watched]) -> None:
+        self.watched = dict(sessions)
+
+    def watch(self, public_key: bytes, session: Watched) -> None:
+        self.watched[public_key] = session
+
+    def forget(self, public_key: bytes) -> None:
+        self.watched.pop(public_key, None)
+
+
+class MemoryTunnel:
+    """Sessions of a node's devices."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.gate = MemoryGate()
+        self.wireguard = MemoryWireGuard()
+        self.detector = MemoryDetector()
+        self.world = World()
+        self.worker = Worker("kernel")
+        gate: Any = self.gate
+        wireguard: Any = self.wireguard
+        detector: Any = self.detector
+        self.tunnel = Tunnel(gate, wireguard, unseal)
+        self.asked: list[Callable[[], Any]] = []
+        """What is done when it is next asked where peers are, one each time."""
+        self.sessions = Sessions(
+            node.ledger,
+            self.world,
+            self.tunnel,
+            self.worker,
+            Limits(3600, None),
+            Bus(),
+            Endpoints(self._endpoints, 0.0),
+            detector,
+        )
+
+    async def _endpoints(self) -> Mapping[str, Endpoint | None]:
+        if self.asked:
+            await self.asked.pop(0)()
+        return self.tunnel.endpoints()
+
+    async def follow(self) -> None:
+        """Enforce what is stored, all of it."""
+        self.world.replace(await self.node.ledger.store.snapshot(""))
+        self.tunnel.reconcile(list(self.world.devices.values()), self.world.locked)
+
+    def is_open(self, device: Device) -> bool:
+        """Whether the device's session lets packets pass."""
+        return self.gate.get(device.addresses[0]).state is SessionState.AUTHORISED
+
+
+__all__ = ["HOME", "MemoryTunnel"]
