@@ -39,29 +39,29 @@ class MemoryGate:
         self.granted &= set(specs)
         self.locked &= set(specs)
 
-    def find(self, address: Any) -> Any:
-        return SimpleNamespace(slot=self.specs.index(self._at(address)))
+    def slot_of(self, address: Any) -> int:
+        return self.specs.index(self._at(address))
 
-    def grant(self, address: Any, _lifetime: float, _idle: float | None) -> Session:
+    def grant(self, address: Any, _lifetime: float, _idle: float | None, *, whole: bool = True) -> Session:
         spec = self._at(address)
         if spec in self.locked:
             raise SessionError("grant session", str(address), "the device is locked", "unlock it first")
         self.granted.add(spec)
         return self._session(spec)
 
-    def revoke(self, address: Any) -> Session:
+    def revoke(self, address: Any, *, whole: bool = True) -> Session:
         self.granted.discard(self._at(address))
         return self.get(address)
 
-    def lock(self, address: Any) -> Session:
+    def lock(self, address: Any, *, whole: bool = True) -> Session:
         self.locked.add(self._at(address))
         return self.get(address)
 
-    def unlock(self, address: Any) -> Session:
+    def unlock(self, address: Any, *, whole: bool = True) -> Session:
         self.locked.discard(self._at(address))
         return self.get(address)
 
-    def get(self, address: Any) -> Session:
+    def get(self, address: Any, *, whole: bool = True) -> Session:
         return self._session(self._at(address))
 
     def list(self) -> list[Session]:
@@ -77,7 +77,7 @@ class MemoryGate:
         state = SessionState.AUTHORISED if spec in self.granted else SessionState.NONE
         if spec in self.locked:
             state = SessionState.LOCKED
-        return Session(spec.user, tuple(spec.addresses), state, 60.0, None)
+        return Session(spec.user, tuple(spec.addresses), state, 60.0, None, None)
 
 
 @dataclass
@@ -89,6 +89,9 @@ class MemoryWireGuard:
 
     def peers(self) -> Mapping[PublicKey, Any]:
         return {key: SimpleNamespace(endpoint=endpoint) for key, endpoint in self.at.items()}
+
+    def endpoints(self) -> Mapping[bytes, Endpoint | None]:
+        return {key.data: endpoint for key, endpoint in self.at.items()}
 
     def add(self, peers: Iterable[Peer]) -> None:
         for peer in peers:
