@@ -10,14 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
 from wardgate.runtime import netlink
 from wardgate.runtime.addresses import Address
 from wardgate.runtime.attach import Rung
-from wardgate.runtime.devices import DeviceSpec
+from wardgate.runtime.devices import DeviceSpec, DeviceTable
 from wardgate.runtime.elf import read_artefact
 from wardgate.runtime.gate import Gate
 from wardgate.runtime.generation import generations
@@ -112,14 +112,26 @@ FOLDER_CHANGES = (os.mkdir, os.rename, os.unlink, os.rmdir)
 BPF_CHANGES = {
     Cmd.OBJ_PIN, Cmd.LINK_CREATE, Cmd.LINK_UPDATE, Cmd.LINK_DETACH, Cmd.MAP_UPDATE_ELEM, Cmd.MAP_DELETE_ELEM,
 }  # fmt: skip
+FORGETTING = DeviceTable._forget_flows.__code__
+"""It deletes each place that a device may have a flow at, and there are hundreds: one change, here."""
 STORE_LINE = max(line for _, _, line in MapView.store_each.__code__.co_lines() if line)
 """The last line, which stores, once for each value."""
 READING = {netlink._GETLINK, netlink._GETQDISC, netlink._GETTFILTER}
 
 
+def is_within(frame: FrameType, code: CodeType) -> bool:
+    """Whether a function is called, directly or not, by the one with this code."""
+    caller = frame.f_back
+    while caller is not None and caller.f_code is not code:
+        caller = caller.f_back
+    return caller is not None
+
+
 def is_change(frame: FrameType) -> bool:
     if frame.f_code is raw_bpf.__code__:
-        return frame.f_locals["cmd"] in BPF_CHANGES
+        return frame.f_locals["cmd"] in BPF_CHANGES and not is_within(frame, FORGETTING)
+    if frame.f_code is FORGETTING:
+        return True
     if frame.f_code is netlink._request.__code__:
         return frame.f_locals["kind"] not in READING
     return frame.f_code is MapView.store.__code__
