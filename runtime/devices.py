@@ -135,6 +135,11 @@ class DeviceTable:
         owner = self._owner_of(parse_address(address))
         return self.device_of(owner, self.owners.addresses(owner))
 
+    def at(self, address: str | Address) -> Device:
+        """The same with this address alone, which takes no longer for more devices; DeviceError."""
+        parsed = parse_address(address)
+        return self.device_of(self._owner_of(parsed), [number_of(parsed)])
+
     def device_of(self, owner: int, numbers: Iterable[int]) -> Device:
         """The device that an owner is, whose addresses have these numbers."""
         slot = slot_of_owner(owner)
@@ -294,6 +299,11 @@ class Devices(Mapping[Address | str, RecordValue]):
         """The device that has this address; DeviceError."""
         with self._locked() as table:
             return table.find(address)
+
+    def slot_of(self, address: Address | str) -> int:
+        """The slot of the device that has this address; DeviceError."""
+        with self._locked() as table:
+            return table.slot_of(address)
 
     def list(self) -> list[Device]:
         """All devices, by address."""

@@ -92,12 +92,18 @@ def session_of(device: Device, now: int) -> Session:
 
 
 class Sessions:
-    """The sessions of a gate."""
+    """The sessions of a gate.
+
+    Answers have all of the device's addresses, which takes the longer the more devices there are; with
+    `whole` False, the one that was asked for.
+    """
 
     def __init__(self, locked: Callable[[], AbstractContextManager[DeviceTable]]) -> None:
         self._locked = locked
 
-    def grant(self, address: str | Address, duration_s: float, idle_s: float | None = None) -> Session:
+    def grant(
+        self, address: str | Address, duration_s: float, idle_s: float | None = None, *, whole: bool = True
+    ) -> Session:
         """After a login: authorise the device for `duration_s` seconds from now, while it is not silent for
         longer than `idle_s`. A grant replaces the one before, and a session that is good stays so meanwhile.
         SessionError where the device is locked or the times make no sense, DeviceError where no device has
@@ -119,7 +125,7 @@ class Sessions:
             view.store(slot, _OFFSETS["idle_limit"], 8, idle)
             view.store(slot, _OFFSETS["login"], 8, now)
             view.store(slot, _OFFSETS["deadline"], 8, deadline)
-            return _read(table, address)
+            return _read(table, address, whole)
 
     def extend(self, address: str | Address, duration_s: float) -> Session:
         """Without a login: let the device's session last `duration_s` seconds from now, if it would end
@@ -140,31 +146,31 @@ class Sessions:
             view.store(slot, _OFFSETS["deadline"], 8, deadline)
             return _read(table, address)
 
-    def revoke(self, address: str | Address) -> Session:
+    def revoke(self, address: str | Address, *, whole: bool = True) -> Session:
         """End the device's session: its next packet needs another. DeviceError."""
         with self._slot(address) as (table, slot, view):
             view.store(slot, _OFFSETS["deadline"], 8, 0)
             view.store(slot, _OFFSETS["login"], 8, 0)
-            return _read(table, address)
+            return _read(table, address, whole)
 
-    def lock(self, address: str | Address) -> Session:
+    def lock(self, address: str | Address, *, whole: bool = True) -> Session:
         """Refuse what needs a session, whatever the session, until `unlock`. DeviceError."""
         with self._slot(address) as (table, slot, view):
             flags = view.load(slot, _OFFSETS["flags"], 4)
             view.store(slot, _OFFSETS["flags"], 4, flags | DEVICE_LOCKED)
-            return _read(table, address)
+            return _read(table, address, whole)
 
-    def unlock(self, address: str | Address) -> Session:
+    def unlock(self, address: str | Address, *, whole: bool = True) -> Session:
         """Let the session count again, if it is still good. DeviceError."""
         with self._slot(address) as (table, slot, view):
             flags = view.load(slot, _OFFSETS["flags"], 4)
             view.store(slot, _OFFSETS["flags"], 4, flags & ~DEVICE_LOCKED)
-            return _read(table, address)
+            return _read(table, address, whole)
 
-    def get(self, address: str | Address) -> Session:
+    def get(self, address: str | Address, *, whole: bool = True) -> Session:
         """The device's session; DeviceError."""
         with self._locked() as table:
-            return _read(table, address)
+            return _read(table, address, whole)
 
     def list(self) -> list[Session]:
         """The sessions of all devices, by address; a device that never had one is in it too."""
@@ -194,5 +200,5 @@ def _state(view: MapView, slot: int, now: int) -> SessionState:
     return state_by(flags, *times, now=now)
 
 
-def _read(table: DeviceTable, address: str | Address) -> Session:
-    return session_of(table.find(address), clock.now())
+def _read(table: DeviceTable, address: str | Address, whole: bool = True) -> Session:
+    return session_of(table.find(address) if whole else table.at(address), clock.now())

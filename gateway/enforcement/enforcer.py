@@ -64,12 +64,13 @@ class Enforcer:
         await self._whole(await self._store.snapshot(""))
 
     async def run(self) -> None:
-        """Go on until cancelled. Where the kernel refuses, all is compared and tried again."""
+        """Go on from where `start` was, until cancelled. Where the kernel refuses, all is compared and tried
+        again."""
         failures = 0
+        since: int | None = self._done
         while True:
             try:
-                # What was done up to here is compared once more: cheap, and never wrong.
-                async for news in follow(self._store, ""):
+                async for news in follow(self._store, "", since):
                     if isinstance(news, Snapshot):
                         await self._whole(news)
                     else:
@@ -78,6 +79,8 @@ class Enforcer:
             except (WardgateError, OSError) as error:
                 wait = _WAITS[min(failures, len(_WAITS) - 1)]
                 failures += 1
+                # What of the change was done is not known: all is compared.
+                since = None
                 self._problems.raised(PART, error)
                 await self._tell(error if isinstance(error, WardgateError) else _as_refusal(error))
                 await asyncio.sleep(wait)

@@ -73,31 +73,31 @@ class Tunnel:
         """Lock or unlock a device; one that is not there is fine."""
         act = self.gate.sessions.lock if locked else self.gate.sessions.unlock
         if self._has(device):
-            act(device.addresses[0])
+            act(device.addresses[0], whole=False)
 
     def revoke(self, device: Device) -> None:
         """End a device's session; one that is not there is fine."""
         if self._has(device):
-            self.gate.sessions.revoke(device.addresses[0])
+            self.gate.sessions.revoke(device.addresses[0], whole=False)
 
     def grant(self, device: Device, lifetime: int, idle: int | None) -> Session:
         """Begin or renew a device's session, for seconds. SessionError where it is locked; RefusedError
         where it is not there, or has another key by now."""
         if not self._has(device):
             raise RefusedError("log in", device.user, "the device is gone", "enrol it again")
-        return self.gate.sessions.grant(device.addresses[0], lifetime, idle)
+        return self.gate.sessions.grant(device.addresses[0], lifetime, idle, whole=False)
 
     def sessions(self) -> Mapping[str, Session]:
         """The sessions of all devices, by each of their addresses."""
         return {str(address): one for one in self.gate.sessions.list() for address in one.addresses}
 
     def session(self, device: Device) -> Session | None:
-        """A device's session; None where the gate does not know the device."""
-        return self.gate.sessions.get(device.addresses[0]) if self._has(device) else None
+        """A device's session, with its first address alone; None where the gate does not know the device."""
+        return self.gate.sessions.get(device.addresses[0], whole=False) if self._has(device) else None
 
     def slot(self, device: Device) -> int:
         """The device's slot in the gate; DeviceError."""
-        return self.gate.devices.find(device.addresses[0]).slot
+        return self.gate.devices.slot_of(device.addresses[0])
 
     def endpoints(self) -> Mapping[str, Endpoint | None]:
         """Where each peer is, by its public key in base64: one dump."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+import dns.exception
+import dns.resolver
 from wardgate.gateway.compiling.resolving import ResolveError
 
 Address = IPv4Address | IPv6Address
@@ -28,20 +30,18 @@ Lookup = Callable[[str], Answer]
 """From a name to its answer; ResolveError where there is none. It may block."""
 
 
-def look_up(name: str) -> Answer:
-    """Ask the name servers of /etc/resolv.conf; and where they do not have the name, whatever else the system
-    asks (getaddrinfo: /etc/hosts and the like)."""
-    import dns.exception
-    import dns.resolver
-
+def look_up(name: str, *, resolver: dns.resolver.Resolver | None = None) -> Answer:
+    """Ask name servers, those of /etc/resolv.conf unless a `resolver` is given; and where they do not have
+    the name, whatever else the system asks (getaddrinfo: /etc/hosts and the like). ResolveError."""
     addresses: set[Address] = set()
     ttls: list[int] = []
     failures: list[str] = []
-    try:
-        resolver = dns.resolver.Resolver()
-    except dns.exception.DNSException:
-        return _of_system(name)
-    resolver.lifetime = _PATIENCE_S
+    if resolver is None:
+        try:
+            resolver = dns.resolver.Resolver()
+        except dns.exception.DNSException:
+            return _of_system(name)
+        resolver.lifetime = _PATIENCE_S
     for kind in ("A", "AAAA"):
         try:
             answer = resolver.resolve(name, kind, search=False)
@@ -52,8 +52,8 @@ def look_up(name: str) -> Answer:
             continue
         ttls.append(answer.rrset.ttl if answer.rrset is not None else _UNKNOWN_TTL)
         addresses.update(ip_address(record.address) for record in answer)
-    if failures and addresses:
-        # Half of an answer would take the other half away.
+    if failures:
+        # Half of an answer would take the other half away, and a server that is silent says nothing.
         raise ResolveError(failures[0])
     return Answer(frozenset(addresses), min(ttls)) if addresses else _of_system(name)
 

@@ -8,18 +8,21 @@ from wardgate.gateway.store.errors import CompactedError
 from wardgate.gateway.store.interface import Batch, Snapshot, Store
 
 
-async def follow(store: Store, prefix: str) -> AsyncIterator[Snapshot | Batch]:
-    """A snapshot of a prefix, and then its changes, for ever.
+async def follow(store: Store, prefix: str, since: int | None = None) -> AsyncIterator[Snapshot | Batch]:
+    """A snapshot of a prefix, and then its changes, for ever; only the changes after revision `since`, where
+    that is given.
 
     Where changes were forgotten before they could be told, another snapshot comes: what is known then is all
     in it, and what is not in it is gone. Other errors end it; begin anew then.
     """
     while True:
-        snapshot = await store.snapshot(prefix)
-        yield snapshot
+        if since is None:
+            snapshot = await store.snapshot(prefix)
+            yield snapshot
+            since = snapshot.revision
         try:
-            async with store.watch(prefix, snapshot.revision) as batches:
+            async with store.watch(prefix, since) as batches:
                 async for batch in batches:
                     yield batch
         except CompactedError:
-            continue
+            since = None

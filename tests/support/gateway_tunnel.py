@@ -46,29 +46,29 @@ class MemoryGate:
         spec = self._at(address)
         self.set_devices([one for one in self.specs if one != spec])
 
-    def find(self, address: Any) -> Any:
-        return SimpleNamespace(slot=self.specs.index(self._at(address)))
+    def slot_of(self, address: Any) -> int:
+        return self.specs.index(self._at(address))
 
-    def grant(self, address: Any, _lifetime: float, _idle: float | None) -> Session:
+    def grant(self, address: Any, _lifetime: float, _idle: float | None, **_: bool) -> Session:
         spec = self._at(address)
         if spec in self.locked:
             raise SessionError("grant session", str(address), "the device is locked", "unlock it first")
         self.granted.add(spec)
         return self._session(spec)
 
-    def revoke(self, address: Any) -> Session:
+    def revoke(self, address: Any, **_: bool) -> Session:
         self.granted.discard(self._at(address))
         return self.get(address)
 
-    def lock(self, address: Any) -> Session:
+    def lock(self, address: Any, **_: bool) -> Session:
         self.locked.add(self._at(address))
         return self.get(address)
 
-    def unlock(self, address: Any) -> Session:
+    def unlock(self, address: Any, **_: bool) -> Session:
         self.locked.discard(self._at(address))
         return self.get(address)
 
-    def get(self, address: Any) -> Session:
+    def get(self, address: Any, **_: bool) -> Session:
         return self._session(self._at(address))
 
     def list(self) -> list[Session]:

@@ -307,6 +307,20 @@ class StoreConformance(ABC):
 
         self.run(tmp_path, body)
 
+    def test_following_from_a_revision_has_no_snapshot_unless_it_is_forgotten(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            before = await store.commit(put("x/a", b"1"))
+            await store.commit(put("x/b"))
+            first = await soon(anext(follow(store, "x/", before)))
+            assert isinstance(first, Batch)
+            assert first.changes == (Change("x/b", b""),)
+            await store.compact(await store.commit(put("x/c")))
+            again = await soon(anext(follow(store, "x/", before)))
+            assert isinstance(again, Snapshot)
+            assert [entry.key for entry in again.entries] == ["x/a", "x/b", "x/c"]
+
+        self.run(tmp_path, body)
+
     def test_a_watch_from_the_future_is_an_error(self, tmp_path: Path) -> None:
         async def body(store: Store) -> None:
             revision = await store.commit(put("a"))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gateway_site import DENIED, GREETING, LAB, LAB6, OPEN, Machine, Site, eventually, site
+from wardgate.cli.demo.namespace import NetNamespace
+from wardgate.gateway.records import SESSIONS
+from wardgate.gateway.store import Put, SqliteStore, Transaction
+from wardgate.runtime.gate import Gate
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
@@ -139,6 +146,21 @@ def test_a_recovery_code_is_good_once(alice: Machine) -> None:
     alice.log_in_again()
 
 
+def test_sessions_survive_the_process_and_not_the_boot(running: Site, alice: Machine) -> None:
+    assert is_open(alice)
+    running.kill()
+    assert is_open(alice)
+    running.start()
+    assert is_open(alice)
+    assert len(running.sessions()) == 1
+    running.kill()
+    with_another_boot(running)
+    running.start()
+    assert is_closed(alice)
+    assert running.sessions() == []
+    alice.log_in_again()
+
+
 def test_a_removed_device_is_nobody(running: Site, alice: Machine) -> None:
     assert is_open(alice)
     running.wardgate("gateway", "devices", "remove", "alice/laptop")
@@ -158,7 +180,12 @@ def test_the_audit_log_tells_it_all_and_no_secret(running: Site, alice: Machine)
 
 
 def test_sessions_expire_and_fall_idle_in_the_kernel(tmp_path: Path) -> None:
-    with site(tmp_path, settings="sessions: {lifetime: 12s, idle: 4s}\n") as made:
+    with Site(
+        tmp_path,
+        settings="sessions: {lifetime: 12s, idle: 4s}\n",
+    ) as made:
+        before = state_of(made.gateway)
+        made.start()
         machine = made.client("phone")
         machine.enrol(made.token("bob", "--group", "group:admins"))
         machine.connect()
@@ -177,3 +204,35 @@ def test_sessions_expire_and_fall_idle_in_the_kernel(tmp_path: Path) -> None:
         entries = made.wardgate("gateway", "audit", "list", "--last", "1000")
         reasons = {one["details"].get("reason") for one in entries}
         assert {"expired", "idle for too long"} <= reasons
+        made.wardgate("gateway", "stop")
+        assert state_of(made.gateway) == before
+        assert made.interface not in Gate.list()
+
+
+def state_of(namespace: NetNamespace) -> Mapping[str, str]:
+    """What a gateway could have left in a network namespace."""
+    commands = (
+        "ip -br addr",
+        "ip route",
+        "ip -6 route",
+        "ip rule",
+        "nft list ruleset",
+        "sysctl -a --pattern forward|rp_filter",
+    )
+    with namespace.enter():
+        return {
+            command: subprocess.run(command.split(), capture_output=True, text=True, check=True).stdout
+            for command in commands
+        }
+
+
+def with_another_boot(running: Site) -> None:
+    """Have the store say that its sessions are of another boot of the machine."""
+
+    async def change() -> None:
+        async with await SqliteStore.open(running.folder / "state" / "gateway.db") as store:
+            for entry in (await store.snapshot(SESSIONS.prefix)).entries:
+                session = replace(SESSIONS.decode(entry.key, entry.value), boot="another")
+                await store.commit(Transaction((Put(entry.key, SESSIONS.encode(session)),)))
+
+    asyncio.run(change())

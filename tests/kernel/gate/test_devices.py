@@ -65,6 +65,25 @@ def test_a_session_opens_and_every_way_to_end_it_closes(net, gate) -> None:
     assert last_reason(gate) is Reason.SESSION_EXPIRED
 
 
+def test_an_answer_about_one_address_differs_in_the_addresses_alone(net, gate) -> None:
+    other = "fd77::2"
+    gate.set_devices([DeviceSpec.of("alice", net.CLIENT, other), BOB])
+    for act in (
+        lambda address, **given: gate.sessions.grant(address, 60, 30, **given),
+        gate.sessions.lock, gate.sessions.get, gate.sessions.unlock, gate.sessions.revoke,
+    ):  # fmt: skip
+        whole, part = act(net.CLIENT), act(other, whole=False)
+        assert whole.addresses == (ipaddress.ip_address(net.CLIENT), ipaddress.ip_address(other))
+        assert part.addresses == (ipaddress.ip_address(other),)
+        assert (whole.user, whole.state, whole.idle_limit) == (part.user, part.state, part.idle_limit)
+    assert gate.devices.slot_of(other) == gate.devices.find(net.CLIENT).slot
+    for act in (gate.sessions.get, gate.sessions.revoke, gate.sessions.lock):
+        with pytest.raises(DeviceError):
+            act("10.77.0.9", whole=False)
+    with pytest.raises(DeviceError):
+        gate.devices.slot_of("10.77.0.9")
+
+
 def test_a_session_ends_with_idleness_until_another_grant(net, gate) -> None:
     gate.set_devices([ALICE])
     gate.sessions.grant(net.CLIENT, 60, idle_s=0.3)

@@ -61,5 +61,5 @@ def test_random_packets_reach_every_reason() -> None:
         for way in hops(*ends, devices) if ends else [(Direction.FROM_DEVICE, None)]:
             said = reference.judge(frame, *way)
             seen.add("link local" if said.link_local else said.reason)
-    sessions = {Reason.LOCKED, Reason.SESSION_EXPIRED, Reason.IDLE}
+    sessions = {Reason.LOCKED, Reason.SESSION_EXPIRED, Reason.IDLE, Reason.LOGIN_TOO_OLD}
     assert seen == {*Reason, "link local"} - sessions
