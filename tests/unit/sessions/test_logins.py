@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway_tunnel import HOME, MemoryTunnel
@@ -111,16 +112,17 @@ def test_no_session_where_nobody_can_say_whether_it_moved(tmp_path: Path) -> Non
 def test_what_is_compared_meanwhile_takes_nothing_from_a_login(tmp_path: Path) -> None:
     async def work(made: MemoryTunnel, device: Device) -> None:
         begun: list[asyncio.Task[None]] = []
+        run = made.node.ledger.run
 
-        async def compare() -> None:
-            # The world here knows nothing of the login yet.
-            begun.append(asyncio.create_task(made.sessions.reconcile()))
-            await asyncio.sleep(0.05)
+        async def stored(*arguments: Any, **options: Any) -> Any:
+            # Between store and kernel, which is when the two do not agree.
+            result = await run(*arguments, **options)
+            if not begun:
+                begun.append(asyncio.create_task(made.sessions.reconcile()))
+                await asyncio.sleep(0.05)
+            return result
 
-        async def nothing() -> None:
-            return
-
-        made.asked = [nothing, compare]
+        made.node.ledger.run = stored  # type: ignore[method-assign]
         await made.sessions.login(device, PROOF)
         await begun[0]
         assert made.is_open(device)
