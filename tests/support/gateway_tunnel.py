@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,7 @@ from wardgate.gateway.sessions import Sessions
 from wardgate.gateway.sessions.endpoints import Endpoints
 from wardgate.gateway.settings import Sessions as Limits
 from wardgate.gateway.wireguard import Endpoint, Peer, PublicKey
-from wardgate.runtime.addresses import DeviceError
+from wardgate.runtime.addresses import DeviceError, parse_address
 from wardgate.runtime.devices import DeviceSpec
 from wardgate.runtime.sessions import Session, SessionError, SessionState
 
@@ -39,6 +39,14 @@ class MemoryGate:
         self.granted &= set(specs)
         self.locked &= set(specs)
 
+    def put_device(self, spec: DeviceSpec) -> None:
+        others = [one for one in self.specs if not set(one.addresses) & set(spec.addresses)]
+        self.set_devices([*others, spec])
+
+    def remove_device(self, address: Any) -> None:
+        gone = self._at(address)
+        self.set_devices([spec for spec in self.specs if spec is not gone])
+
     def slot_of(self, address: Any) -> int:
         return self.specs.index(self._at(address))
 
@@ -47,22 +55,23 @@ class MemoryGate:
         if spec in self.locked:
             raise SessionError("grant session", str(address), "the device is locked", "unlock it first")
         self.granted.add(spec)
-        return self._session(spec)
+        return self.get(address, whole=whole)
 
     def revoke(self, address: Any, *, whole: bool = True) -> Session:
         self.granted.discard(self._at(address))
-        return self.get(address)
+        return self.get(address, whole=whole)
 
     def lock(self, address: Any, *, whole: bool = True) -> Session:
         self.locked.add(self._at(address))
-        return self.get(address)
+        return self.get(address, whole=whole)
 
     def unlock(self, address: Any, *, whole: bool = True) -> Session:
         self.locked.discard(self._at(address))
-        return self.get(address)
+        return self.get(address, whole=whole)
 
     def get(self, address: Any, *, whole: bool = True) -> Session:
-        return self._session(self._at(address))
+        session = self._session(self._at(address))
+        return session if whole else replace(session, addresses=(parse_address(address),))
 
     def list(self) -> list[Session]:
         return [self._session(spec) for spec in self.specs]
