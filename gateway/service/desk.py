@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from wardgate.gateway.enforcement import World
 from wardgate.gateway.errors import NotFoundError
@@ -43,7 +44,9 @@ class ServiceDesk:
 
     async def device_at(self, address: str) -> Device | None:
         """See Desk."""
-        return self._world.at_address(address)
+        device = self._world.at_address(address)
+        # A user's lock is one of all devices.
+        return None if device is None else replace(device, locked=self._world.locked(device))
 
     async def login(self, device: Device, proof: Proof) -> Session:
         """See Desk."""

@@ -151,6 +151,7 @@ class Gateway:
             self.bus,
             Endpoints(self.endpoints),
             self.detector,
+            bound=settings.roaming.on_roam != "ignore",
         )
         self.enforcer = Enforcer(
             self.store,

@@ -63,10 +63,14 @@ class Sessions:
         bus: Bus,
         endpoints: Endpoints,
         detector: Detector,
+        *,
+        bound: bool = True,
     ) -> None:
+        """`bound`: a session is for the endpoint that it was granted to; without, roaming is ignored."""
         self.roams = 0
         """Sessions that roaming ended since the start."""
         self._detector = detector
+        self._bound = bound
         self._ledger = ledger
         self._world = world
         self._tunnel = tunnel
@@ -218,9 +222,8 @@ class Sessions:
             for device in list(self._world.devices.values()):
                 kernel, session = found.get(device.addresses[0]), sessions.pop(device.id, None)
                 authorised = kernel is not None and kernel.state is SessionState.AUTHORISED
-                reason = _why_over(
-                    session, self._boot, endpoints.get(device.public_key), authorised=authorised
-                )
+                place = endpoints.get(device.public_key) if self._bound else None
+                reason = _why_over(session, self._boot, place, authorised=authorised)
                 if session is not None and not reason:
                     endpoint = Endpoint.parse(session.endpoint) if session.endpoint else None
                     key = PublicKey.parse(device.public_key).data
@@ -251,7 +254,7 @@ class Sessions:
         if await self._ledger.get(SESSIONS, device.id) != session:
             raise RefusedError("log in", device.user, "the session was ended meanwhile", "log in again")
         now = await self._endpoints.of(device.public_key)
-        if now is not None and now != endpoint:
+        if self._bound and now is not None and now != endpoint:
             raise RefusedError("log in", device.user, "the device moved to another network", "log in again")
 
     async def _end_in_kernel(self, device: Device) -> None:

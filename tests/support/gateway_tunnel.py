@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,7 @@ from wardgate.gateway.sessions import Sessions
 from wardgate.gateway.sessions.endpoints import Endpoints
 from wardgate.gateway.settings import Sessions as Limits
 from wardgate.gateway.wireguard import Endpoint, Peer, PublicKey
-from wardgate.runtime.addresses import DeviceError, parse_address
+from wardgate.runtime.addresses import DeviceError
 from wardgate.runtime.devices import DeviceSpec
 from wardgate.runtime.sessions import Session, SessionError, SessionState
 
@@ -40,38 +40,36 @@ class MemoryGate:
         self.locked &= set(specs)
 
     def put_device(self, spec: DeviceSpec) -> None:
-        others = [one for one in self.specs if not set(one.addresses) & set(spec.addresses)]
-        self.set_devices([*others, spec])
+        self.specs.append(spec)
 
     def remove_device(self, address: Any) -> None:
-        gone = self._at(address)
-        self.set_devices([spec for spec in self.specs if spec is not gone])
+        spec = self._at(address)
+        self.set_devices([one for one in self.specs if one != spec])
 
     def slot_of(self, address: Any) -> int:
         return self.specs.index(self._at(address))
 
-    def grant(self, address: Any, _lifetime: float, _idle: float | None, *, whole: bool = True) -> Session:
+    def grant(self, address: Any, _lifetime: float, _idle: float | None, **_: bool) -> Session:
         spec = self._at(address)
         if spec in self.locked:
             raise SessionError("grant session", str(address), "the device is locked", "unlock it first")
         self.granted.add(spec)
-        return self.get(address, whole=whole)
+        return self._session(spec)
 
-    def revoke(self, address: Any, *, whole: bool = True) -> Session:
+    def revoke(self, address: Any, **_: bool) -> Session:
         self.granted.discard(self._at(address))
-        return self.get(address, whole=whole)
+        return self.get(address)
 
-    def lock(self, address: Any, *, whole: bool = True) -> Session:
+    def lock(self, address: Any, **_: bool) -> Session:
         self.locked.add(self._at(address))
-        return self.get(address, whole=whole)
+        return self.get(address)
 
-    def unlock(self, address: Any, *, whole: bool = True) -> Session:
+    def unlock(self, address: Any, **_: bool) -> Session:
         self.locked.discard(self._at(address))
-        return self.get(address, whole=whole)
+        return self.get(address)
 
-    def get(self, address: Any, *, whole: bool = True) -> Session:
-        session = self._session(self._at(address))
-        return session if whole else replace(session, addresses=(parse_address(address),))
+    def get(self, address: Any, **_: bool) -> Session:
+        return self._session(self._at(address))
 
     def list(self) -> list[Session]:
         return [self._session(spec) for spec in self.specs]
@@ -86,7 +84,7 @@ class MemoryGate:
         state = SessionState.AUTHORISED if spec in self.granted else SessionState.NONE
         if spec in self.locked:
             state = SessionState.LOCKED
-        return Session(spec.user, tuple(spec.addresses), state, 60.0, None, None)
+        return Session(spec.user, tuple(spec.addresses), state, 60.0, None, 1.0)
 
 
 @dataclass
