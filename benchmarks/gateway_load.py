@@ -357,16 +357,17 @@ def shown(found: Mapping[str, Any]) -> str:
         return ", ".join(f"{name} {1000 * spread[name]:.1f} ms" for name in ("p50", "p99", "max"))
 
     def cpu(usage: Mapping[str, Any]) -> str:
-        threads = ", ".join(f"{name} {used:.2f}" for name, used in usage["threads"].items())
-        return f"{usage['cpu']:.2f} s of CPU in {usage['seconds']:.1f} s ({threads})"
+        return f"{usage['cpu']:.2f} s of CPU in {usage['seconds']:.1f} s"
 
+    threads = ", ".join(f"{name} {used:.1f} s" for name, used in load["threads"].items())
     lines = [
         f"{found['devices']:,} devices, {found['implementation']}, roaming by {found['detector']}",
         f"start:    {cpu(start)}, then {start['resident'] / 1e6:.0f} MB",
         f"idle:     {cpu(found['idle'])}",
         f"dump:     {ms(found['dump'])}",
         f"logins:   {load['logins']:,}, {load['failed']} failed: {ms(load)}",
-        f"          {cpu(load)}; wireguard-go {found['wireguard_cpu']:.2f}",
+        f"          {cpu(load)}, wireguard-go {found['wireguard_cpu']:.2f} s",
+        f"          threads: {threads}",
         f"sessions: {cpu(found['with_sessions'])}",
         *(f"{name + ':':15}{ms(each)}" for name, each in found["changes"].items()),
         f"restart:  {cpu(found['restart'])}, {found['sessions_after_restart']:,} sessions go on",
