@@ -51,9 +51,6 @@ SENT: Final = Metric("wardgate_wireguard_sent_bytes", "gauge", (), "What the pee
 ROAMS: Final = Metric(
     "wardgate_roams", "counter", ("detector",), "Changes of a peer's endpoint that were noticed."
 )
-LOOKS: Final = Metric(
-    "wardgate_roaming_looks", "counter", ("detector",), "Peers that were looked at since one may have moved."
-)
 DUMPS: Final = Metric(
     "wardgate_roaming_dumps", "counter", ("detector",), "Times that all peers were read for that."
 )
@@ -94,7 +91,7 @@ UNREAD: Final = Metric(
 
 METRICS: Final = (
     BUILD, ENFORCING, GENERATION, POLICY, RULES, PACKETS, BYTES, SESSIONS, PEERS, RECEIVED, SENT, ROAMS,
-    LOOKS, DUMPS, USERS, DEVICES, TOKENS, REVISION, LOGINS, ENROLMENTS, FAILURES, LAST_FAILURE, UNREAD,
+    DUMPS, USERS, DEVICES, TOKENS, REVISION, LOGINS, ENROLMENTS, FAILURES, LAST_FAILURE, UNREAD,
 )  # fmt: skip
 """All of them, besides those of the process (`process_*`, see prometheus_client's ProcessCollector)."""
 

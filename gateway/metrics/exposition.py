@@ -107,7 +107,6 @@ class _Momentary(Collector):
             yield _gauge(catalogue.SENT, read.network.sent)
         if read.roams:
             yield _counter(catalogue.ROAMS, {(name,): one.roams for name, one in read.roams.items()})
-            yield _counter(catalogue.LOOKS, {(name,): one.looks for name, one in read.roams.items()})
             yield _counter(catalogue.DUMPS, {(name,): one.dumps for name, one in read.roams.items()})
         if read.stored is not None:
             yield _gauge(catalogue.USERS, read.stored.users)

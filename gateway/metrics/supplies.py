@@ -21,11 +21,9 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Roams:
-    """Of a detector, since the gateway started: changed endpoints, single peers looked at, and dumps of
-    all."""
+    """Of a detector, since the gateway started: sessions that ended by it, and dumps of all peers."""
 
     roams: int
-    looks: int
     dumps: int
 
 

@@ -146,7 +146,7 @@ def metrics_of(gateway: Gateway) -> Metrics:
 
     def roams() -> Mapping[str, Roams]:
         status = gateway.detector.status()
-        return {status.detector: Roams(gateway.sessions.roams, 0, status.dumps)}
+        return {status.detector: Roams(gateway.sessions.roams, status.dumps)}
 
     async def counted() -> Any:
         return await stored(gateway.ledger)
