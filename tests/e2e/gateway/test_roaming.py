@@ -99,7 +99,7 @@ def test_moving_ends_the_session_and_what_it_had_opened(
     running: Site, api: Api, alice: Machine, bob: Machine
 ) -> None:
     log_in(alice)
-    assert running.wardgate("gateway", "status")["roaming"]["detector"] == "underlay watch"
+    assert running.wardgate("gateway", "status")["roaming"]["detector"] == "underlay"
     with flow(alice) as datagrams, flow(bob) as other, alice.connection(LAB) as connection:
         connection.sendall(b"before")
         assert connection.recv(16) == b"before"
