@@ -6,7 +6,6 @@ answer ends with `errno=N`, where 0 is success.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -25,7 +24,7 @@ _NS_PER_SECOND: Final = 1_000_000_000
 _KNOWN: Final = 1 << 16
 """Texts whose values are kept: most of a dump is what the one before had, and reading addresses is slow."""
 
-_PLACES: Final = re.compile(r"^(public_key|endpoint)=(.*)$", re.MULTILINE)
+_PEER, _ENDPOINT = "\npublic_key=", "\nendpoint="
 _network = lru_cache(_KNOWN)(ip_network)
 _endpoint = lru_cache(_KNOWN)(Endpoint.parse)
 
@@ -81,7 +80,7 @@ def _peer_lines(peer: PeerChange) -> list[str]:
 
 def read_errno(answer: bytes) -> int:
     """The status that an answer ends with: 0, or an error number above 0; AnswerError."""
-    last = answer.decode(errors="replace").strip("\n").rpartition("\n")[2]
+    last = answer.rstrip(b"\n").rpartition(b"\n")[2].decode(errors="replace")
     name, _, number = last.partition("=")
     if name != "errno":
         _refuse(last)
@@ -122,13 +121,10 @@ def read_endpoints(answer: bytes) -> dict[bytes, Endpoint | None]:
     """Only where each peer is, by its public key, of a successful answer to GET: a tenth of the time of
     `read_dump`. AnswerError."""
     found: dict[bytes, Endpoint | None] = {}
-    key = b""
-    for name, value in _PLACES.findall(answer.decode("ascii", errors="replace")):
-        if name == "public_key":
-            key = _read(name, _key, value)
-            found[key] = None
-        elif key:
-            found[key] = _read(name, _endpoint, value)
+    for peer in ("\n" + answer.decode("ascii", errors="replace")).split(_PEER)[1:]:
+        key = _read("public_key", _key, peer.partition("\n")[0])
+        _, said, rest = peer.partition(_ENDPOINT)
+        found[key] = _read("endpoint", _endpoint, rest.partition("\n")[0]) if said else None
     return found
 
 
