@@ -264,12 +264,12 @@ async def changes(gateway: Gateway) -> dict[str, Any]:
     for number in range(_CHANGES):
         user = f"user{number}"
         key = _public_key()
-        device = await timed("add device", gateway.devices.add("benchmark", user, f"second{number}", key))
-        await timed("remove device", gateway.devices.remove("benchmark", device.id))
-        await timed("lock user", gateway.users.lock("benchmark", user))
-        await timed("unlock user", gateway.users.unlock("benchmark", user))
-        await timed("leave group", gateway.users.leave("benchmark", user, _GROUP))
-        await timed("join group", gateway.users.join("benchmark", user, _GROUP))
+        device = await timed("add device", gateway.people.devices.add("benchmark", user, f"second{number}", key))
+        await timed("remove device", gateway.people.devices.remove("benchmark", device.id))
+        await timed("lock user", gateway.people.users.lock("benchmark", user))
+        await timed("unlock user", gateway.people.users.unlock("benchmark", user))
+        await timed("leave group", gateway.people.users.leave("benchmark", user, _GROUP))
+        await timed("join group", gateway.people.users.join("benchmark", user, _GROUP))
     return {name: spread(each) for name, each in found.items()}
 
 

@@ -61,10 +61,10 @@ class ServiceControl:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._started = int(time.time())
-        self.users = gateway.users
-        self.devices = gateway.devices
-        self.tokens = gateway.tokens
-        self.challenges = gateway.challenges
+        self.users = gateway.people.users
+        self.devices = gateway.people.devices
+        self.tokens = gateway.people.tokens
+        self.challenges = gateway.people.challenges
         self.sessions = ListedSessions(gateway)
         self.policies = gateway.policies
         self.audit = Trail(gateway.ledger)
@@ -77,7 +77,7 @@ class ServiceControl:
 
     async def configuration(self, device: Device) -> str:
         """See control.operations.Control."""
-        return self._gateway.configurations.of(device).text(None)
+        return self._gateway.people.configurations.of(device).text(None)
 
     async def status(self) -> Status:
         """See control.operations.Control."""

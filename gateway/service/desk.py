@@ -8,7 +8,7 @@ from dataclasses import replace
 from wardgate.gateway.enforcement import World
 from wardgate.gateway.errors import NotFoundError
 from wardgate.gateway.events import Bus, Event
-from wardgate.gateway.identity import ClientConfiguration, Configurations
+from wardgate.gateway.identity import ClientConfiguration
 from wardgate.gateway.portal.desk import (
     Challenges,
     Enrolment,
@@ -19,6 +19,7 @@ from wardgate.gateway.portal.desk import (
     SessionView,
 )
 from wardgate.gateway.records import Device, Session
+from wardgate.gateway.service.people import People
 from wardgate.gateway.sessions import Sessions
 from wardgate.runtime.layout.codes import Reason
 
@@ -26,19 +27,11 @@ from wardgate.runtime.layout.codes import Reason
 class ServiceDesk:
     """See portal.desk.Desk, which this is."""
 
-    def __init__(
-        self,
-        challenges: Challenges,
-        enrolment: Enrolment,
-        sessions: Sessions,
-        configurations: Configurations,
-        world: World,
-        bus: Bus,
-    ) -> None:
-        self.challenges = challenges
-        self.enrolment = enrolment
+    def __init__(self, people: People, sessions: Sessions, world: World, bus: Bus) -> None:
+        self.challenges: Challenges = people.challenges
+        self.enrolment: Enrolment = people.enrolment
+        self._configurations = people.configurations
         self._sessions = sessions
-        self._configurations = configurations
         self._world = world
         self._bus = bus
 

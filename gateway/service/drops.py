@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Final
 
 from wardgate.gateway.enforcement import Problems
-from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.events import DropEvent
 from wardgate.runtime.gate import Gate
 
@@ -44,7 +43,7 @@ class DropReader:
                     if self._stopping.is_set():
                         return
                 self._call(self._problems.mended, PART)
-            except (WardgateError, OSError) as error:
+            except Exception as error:
                 # Another process reads them, say; what is told of them is not what enforces.
                 self._call(self._problems.raised, PART, error)
                 self._stopping.wait(_PAUSE_S)

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
 
-from wardgate.gateway.challenges import Challenges, ChallengeSettings, Sealer, Totp
+from wardgate.gateway.challenges import Sealer, Totp
 from wardgate.gateway.challenges.recovery import METHOD as RECOVERY
 from wardgate.gateway.compiling.policies import Composed, Portal
 from wardgate.gateway.compiling.stored import read_bundle
@@ -24,7 +24,6 @@ from wardgate.gateway.control.peers import Access
 from wardgate.gateway.control.server import ControlServer
 from wardgate.gateway.enforcement import Enforcer, PolicyKeeper, Problems, Source, Tunnel, Worker, World
 from wardgate.gateway.events import Bus, Event
-from wardgate.gateway.identity import ClientSettings, Configurations, Devices, Enrolment, Pools, Tokens, Users
 from wardgate.gateway.ledger import Ledger
 from wardgate.gateway.metrics import Counters
 from wardgate.gateway.metrics.endpoint import MetricsServer
@@ -37,11 +36,11 @@ from wardgate.gateway.policies import Policies, StoredPolicies
 from wardgate.gateway.roaming import Detector
 from wardgate.gateway.service import preparing
 from wardgate.gateway.service.control import ServiceControl
-from wardgate.gateway.service.counting import CountedChallenges, CountedEnrolment
 from wardgate.gateway.service.desk import ServiceDesk
 from wardgate.gateway.service.drops import DropReader
 from wardgate.gateway.service.health import Health, TunnelLostError
 from wardgate.gateway.service.naming import keep_names
+from wardgate.gateway.service.people import People
 from wardgate.gateway.service.roams import detector_for, follow_roams
 from wardgate.gateway.service.web import Web
 from wardgate.gateway.sessions import Sessions
@@ -61,30 +60,23 @@ ACTOR: Final = "gateway"
 _LOGIN_HELPS: Final = (Reason.NEEDS_LOGIN, Reason.SESSION_EXPIRED, Reason.IDLE, Reason.LOGIN_TOO_OLD)
 _SWEEP_S: Final = 1.0
 _TOKENS_S: Final = 600.0
-_MOST_FAILURES: Final = 100
-"""Failed logins in a row after which a device waits for an administrator."""
 
 
 class Gateway:
     """Made, started and stopped once. What is public is there after `start`."""
 
-    challenges: CountedChallenges
-    configurations: Configurations
     desk: ServiceDesk
     detector: Detector
-    devices: Devices
     enforcer: Enforcer
-    enrolment: CountedEnrolment
     keeper: PolicyKeeper
     ledger: Ledger
+    people: People
     policies: Policies
     sealer: Sealer
     sessions: Sessions
     store: SqliteStore
     stored_policies: StoredPolicies
-    tokens: Tokens
     tunnel: Tunnel
-    users: Users
     wireguard: WireGuardDevice
 
     def __init__(self, settings: Settings) -> None:
@@ -133,7 +125,8 @@ class Gateway:
 
         self.wireguard = await self._kernel(open_device, settings.interface)
         own = str(key.public_key())
-        self._make_people(own)
+        self.keeper.enforced = self._enforced
+        self.people = People(self.ledger, self.sealer, self.keeper, self.counters, settings, own)
         await self._kernel(self._prepare_network)
         await self.keeper.first(self._make_gate)
         await self._kernel(self.wireguard.configure, key, settings.port)
@@ -165,9 +158,7 @@ class Gateway:
             ),
             reconciled=self.sessions.reconcile,
         )
-        self.desk = ServiceDesk(
-            self.challenges, self.enrolment, self.sessions, self.configurations, self.world, self.bus
-        )
+        self.desk = ServiceDesk(self.people, self.sessions, self.world, self.bus)
         await self.enforcer.start()
         await self._kernel(self._open_network)
         self.ledger.settle = self._settled
@@ -230,51 +221,9 @@ class Gateway:
         )
         self.policies = Policies(self.stored_policies, self.keeper, self._compiler)
 
-    def _make_people(self, own_key: str) -> None:
-        settings = self.settings
-        self.users = Users(self.ledger, lambda: self.keeper.composed.groups)
-        own = [str(address.ip) for address in settings.addresses]
-        pools = Pools.of([], own)
-        self.devices = Devices(self.ledger, self.users, pools, own_keys={own_key}, seal=self.sealer.seal)
-        self.keeper.enforced = self._enforced
-        self.tokens = Tokens(self.ledger, self.users, self.devices)
-        enrolment = Enrolment(self.ledger, self.users, self.devices, self.tokens)
-        self.enrolment = CountedEnrolment(enrolment, self.counters)
-        login = settings.login
-        challenge = ChallengeSettings(
-            login.issuer,
-            failures=login.attempts,
-            user_failures=4 * login.attempts,
-            most_failures=max(_MOST_FAILURES, login.attempts),
-            first_delay_s=login.delay,
-            longest_delay_s=max(login.delay, login.longest_delay),
-        )
-        totp = Totp(login.issuer, challenge.drift_steps)
-        self.challenges = CountedChallenges(
-            Challenges(self.ledger, self.sealer, [totp], challenge), self.counters
-        )
-        client = settings.client
-        self.configurations = Configurations(
-            ClientSettings(
-                settings.endpoint,
-                portal=tuple(own),
-                login_url=_login_url(settings),
-                dns=tuple(map(str, client.dns)),
-                mtu=client.mtu,
-                keepalive=client.keepalive,
-                allowed_ips=None if client.allowed_ips is None else tuple(map(str, client.allowed_ips)),
-            ),
-            own_key,
-            lambda user: map(str, self.keeper.composed.reachable(user)),
-            self.sealer.unseal,
-        )
-
     def _enforced(self, composed: Composed) -> None:
         """A policy came into force."""
-        own = [str(address.ip) for address in self.settings.addresses]
-        pools = Pools.of(map(str, composed.policy.tunnel), own)
-        if pools != self.devices.pools:
-            self.devices.pools = pools
+        self.people.place(composed.policy.tunnel)
         self.bus.publish(Event("policy", details={"number": str(self.keeper.number)}))
 
     async def _first_policy(self) -> None:
@@ -335,7 +284,7 @@ class Gateway:
         await self.keeper.settled(revision)
 
     async def _sweep_tokens(self) -> None:
-        await self.tokens.sweep(ACTOR)
+        await self.people.tokens.sweep(ACTOR)
 
     def _dropped(self, event: DropEvent) -> None:
         """A packet was dropped: whoever it was of may want to know that a login helps."""
@@ -414,12 +363,3 @@ def _guarded(interface: str) -> bool:
         return Gate.open(interface).status().enforcing
     except WardgateError:
         return False
-
-
-def _login_url(settings: Settings) -> str:
-    """Where people log in: by the portal's first name, or its first address."""
-    portal = settings.portal
-    address = settings.addresses[0].ip
-    host = portal.names[0] if portal.names else f"[{address}]" if address.version == 6 else str(address)
-    scheme, usual = ("https", 443) if portal.tls else ("http", 80)
-    return f"{scheme}://{host}" + ("" if portal.port == usual else f":{portal.port}") + "/"
