@@ -157,7 +157,8 @@ class Sessions:
             return
         where = "nowhere" if change.new is None else str(Endpoint(*change.new))
         async with self._turns.of(device.id):
-            session = self._world.sessions.get(device.id) or await self._ledger.get(SESSIONS, device.id)
+            # Of the store: what is known of it here may be older than a login from where the device is now.
+            session = await self._ledger.get(SESSIONS, device.id)
             if session is None or (session.endpoint and session.endpoint == where):
                 return
             await self._end_in_kernel(device)
