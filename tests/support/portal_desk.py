@@ -74,7 +74,7 @@ class MemoryChallenges:
         return tuple(self.confirmed.get(user, ()))
 
     async def begin_setup(self, actor: str, user: str, method: str) -> Begun:
-        assert actor == f"user:{user}"
+        assert actor.startswith("device:")
         self.pending[user] = method
         return Begun(f"otpauth://totp/Wardgate:{user}?secret={SETUP_TEXT}&issuer=Wardgate", SETUP_TEXT)
 
