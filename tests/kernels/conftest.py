@@ -122,7 +122,8 @@ def compile_all(folder: Path) -> None:
         reference = ReferenceEngine(loaded)
         answers = [reference.answer(query).to_json() for query in queries(policy, number, QUERIES)]
         (scratch / f"random/{number}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in answers))
-    (scratch / "roaming-fentry.o").write_bytes(compile_program(fentry_source()))
+    (scratch / "detectors").mkdir()
+    (scratch / "detectors/fentry.o").write_bytes(compile_program(fentry_source()))
     compile_cases(scratch / "rejected", set(CASES) - set(SLOW))
     scratch.rename(folder)
 

@@ -78,7 +78,7 @@ class _Bed:
             Network(_USERS, [_LAB[0], _DNS[0]], lambda *ends: Tunnel(*ends, kinds=(KERNEL,)))
         )
         artefact = read_artefact((folder / "office-llvmlite.o").read_bytes())
-        self.program = (folder / "roaming-fentry.o").read_bytes()
+        self.program = (folder / "detectors/fentry.o").read_bytes()
         with self.network.gateway.enter():
             self.gate = Gate.create_or_adopt(artefact, device=DEVICE, device_slots=_SLOTS)
             stack.callback(self._detach)

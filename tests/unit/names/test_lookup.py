@@ -63,7 +63,9 @@ def resolver() -> Iterator[dns.resolver.Resolver]:
     found.nameservers, found.port = ["127.0.0.1"], server.socket.getsockname()[1]
     found.lifetime = 60.0
     yield found
-    server.socket.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):
+        # It is not connected, but who waits for it is woken.
+        server.socket.shutdown(socket.SHUT_RDWR)
     server.socket.close()
 
 

@@ -14,8 +14,9 @@ PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not for longer: its driver keeps an event loop in this thread, where netlink wants its own."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs chromium, which is not installed")
