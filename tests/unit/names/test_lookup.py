@@ -38,6 +38,8 @@ class NameServer:
         with suppress(OSError):
             while True:
                 data, sender = self.socket.recvfrom(2048)
+                if not data:
+                    return
                 self.socket.sendto(self._answer(data), sender)
 
     def _answer(self, data: bytes) -> bytes:
