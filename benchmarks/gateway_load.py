@@ -264,7 +264,9 @@ async def changes(gateway: Gateway) -> dict[str, Any]:
     for number in range(_CHANGES):
         user = f"user{number}"
         key = _public_key()
-        device = await timed("add device", gateway.people.devices.add("benchmark", user, f"second{number}", key))
+        device = await timed(
+            "add device", gateway.people.devices.add("benchmark", user, f"second{number}", key)
+        )
         await timed("remove device", gateway.people.devices.remove("benchmark", device.id))
         await timed("lock user", gateway.people.users.lock("benchmark", user))
         await timed("unlock user", gateway.people.users.unlock("benchmark", user))
