@@ -162,7 +162,7 @@ def test_maps_are_made_of_another_size(artefact: ObjectSpec) -> None:
 
 MISMATCHES = [
     ({"map_type": MapType.HASH, "flags": 0}, "type 1"),
-    ({"value_size": 40}, "value size 40"),
+    ({"value_size": 48}, "value size 48"),
     ({"flags": 0}, "flags 0"),
 ]
 
