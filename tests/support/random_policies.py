@@ -45,8 +45,9 @@ PORT_WORDS = ("tcp", "udp", "sctp")
 RULES = (1, 2, 3, 5, 8, 12, 16, 24, 0)
 WITHIN = ("", "", "10s", "15m", "1h30m", "30d")
 """What mfa rules ask of a login; mostly nothing."""
-LOGIN_AGES = (None, 0, 10, 11, 900, 901, 5_400, 5_401, 86_400, 2_592_000, 2_592_001)
-"""Seconds at which one of these is still enough, or not any more."""
+LOGIN_AGES = (None, 0, 8, 11, 898, 901, 5_398, 5_401, 86_400, 2_591_998, 2_592_001)
+"""Seconds at which one of these is still enough, or not any more. Not to the second: on a busy machine, a
+question may take one to reach the kernel, where time goes on."""
 MAPPED = ip_network("::ffff:0:0/96")
 EXTENSION_HEADERS = (0, 43, 44, 60)
 """Protocol numbers that IPv6 uses for extension headers, so that no packet is of them."""
