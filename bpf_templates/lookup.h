@@ -14,6 +14,16 @@
 			return 0;						\
 	} while (0)
 
+/* Where a search in `table` begins, so that all of its steps together end within it: one comparison is enough
+ * for the verifier. Where that is before the first step's width, LLVM would make an OR of the first addition,
+ * of which the verifier takes more to be possible than of a sum. */
+#define BEGIN_SEARCH(position, table, steps)					\
+	do {									\
+		BOUND(position, ENTRIES(table) - ((1 << (steps)) - 1));		\
+		if (ENTRIES(table) - ((1 << (steps)) - 1) <= 1 << ((steps) - 1)) \
+			asm("" : "+r"(position));				\
+	} while (0)
+
 /* Entry `at` of a table; behind its end there is nothing. */
 #define LOAD(table, at)								\
 	({									\
@@ -89,8 +99,7 @@ INLINE u32 destination4(u64 address)
 	position = LOAD(t_route4_index, address >> (32 - ROUTE4_INDEX_BITS));
 #endif
 #if V4_STEPS
-	/* All steps together go no further than this: one comparison is enough for the verifier. */
-	BOUND(position, ENTRIES(t_route4_keys) - ((1 << ROUTE4_STEPS) - 1));
+	BEGIN_SEARCH(position, t_route4_keys, ROUTE4_STEPS);
 	if (ROUTE4_STEPS & 1) {
 		u64 step = 1 << (ROUTE4_STEPS - 1);
 
@@ -185,7 +194,7 @@ INLINE u32 destination6(u64 high, u64 low)
 #endif
 #endif
 #if V6_SEARCH
-	BOUND(position, ENTRIES(t_route6_high) - ((1 << ROUTE6_STEPS) - 1));
+	BEGIN_SEARCH(position, t_route6_high, ROUTE6_STEPS);
 #pragma clang loop unroll(full)
 	for (u64 step = 1 << (ROUTE6_STEPS - 1); step; step >>= 1)
 		position += step * reached6(high, low, t_route6_high[position + step], boundary6_low(position + step));
