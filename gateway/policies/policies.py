@@ -54,7 +54,7 @@ class Policies:
             try:
                 policy = await self._stored.add(actor, bundle, plan.base)
             except BaseException:
-                await keeper.enforce(before)
+                await self._undo(before)
                 raise
             keeper.replaced(Source(policy.number, bundle))
             return policy
@@ -88,10 +88,15 @@ class Policies:
             try:
                 await self._stored.point(actor, policy.number, applied.number)
             except BaseException:
-                await keeper.enforce(before)
+                await self._undo(before)
                 raise
             keeper.replaced(Source(policy.number, bundle))
             return policy
+
+    async def _undo(self, before: Composed) -> None:
+        """Put the policy in force that the store has; where that fails too, the keeper goes on trying."""
+        self._keeper.changed(0, inputs=True)
+        await self._keeper.enforce(before)
 
     async def _plan(self, bundle: Bundle) -> tuple[Plan, Composed | None]:
         keeper = self._keeper

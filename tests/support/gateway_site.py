@@ -21,16 +21,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import httpx
+from portal_browser import Browser
 from totp import App
 from wardgate.cli.demo.links import Links
 from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.cli.demo.traffic import allow_ping
-from wardgate.cli.demo.wireguard import RemotePeer, UserspaceDevice
+from wardgate.cli.demo.wireguard import UserspaceDevice
 from wardgate.cli.demo.x25519 import KeyPair, generate
 
 TOO_MANY = 429
@@ -282,7 +282,7 @@ class Machine:
             internet.up(f"c{number}")
             links.address("eth0", f"{self.at}/24")
             links.up("eth0")
-        self.browser = Browser(self)
+        self.browser = Browser(namespace, TUNNEL4)
 
     def enrol(self, token: str, name: str | None = None, keys: KeyPair | None = None) -> httpx.Response:
         """Ask the enrolment API for a configuration, and take it if there is one."""
@@ -403,73 +403,6 @@ class Machine:
             self._device = None
 
 
-class Browser:
-    """A browser on a machine, which keeps cookies and sends forms."""
-
-    def __init__(self, machine: Machine, host: str = TUNNEL4) -> None:
-        self._machine = machine
-        self.base = f"http://{host}"
-        self.http = httpx.Client(timeout=PATIENCE_S, follow_redirects=True)
-        self.status = 0
-        self.text = ""
-
-    def get(self, path: str) -> httpx.Response:
-        """Look at a page."""
-        return self._keep(self._in_namespace(lambda: self.http.get(self.base + path)))
-
-    def connect(self, host: str, port: int) -> None:
-        """Try a TCP connection from the machine; OSError."""
-        with self._machine.namespace.enter():
-            socket.create_connection((host, port), timeout=PATIENCE_S).close()
-
-    def submit(self, action: str, **fields: str) -> httpx.Response:
-        """Fill in and send the form of the page that has this action."""
-        forms = [form for form in Forms(self.text).found if form.action == action]
-        assert forms, f"no form for {action} in:\n{self.text}"
-        data = {**forms[0].hidden, **fields}
-        headers = {"origin": self.base, "sec-fetch-site": "same-origin"}
-        return self._keep(
-            self._in_namespace(lambda: self.http.post(self.base + action, data=data, headers=headers))
-        )
-
-    def _in_namespace(self, work: Callable[[], httpx.Response]) -> httpx.Response:
-        with self._machine.namespace.enter():
-            return work()
-
-    def _keep(self, answer: httpx.Response) -> httpx.Response:
-        self.status, self.text = answer.status_code, answer.text
-        return answer
-
-    def close(self) -> None:
-        """Forget all."""
-        self.http.close()
-
-
-class Form:
-    """A form of a page: where it goes, and what it sends by itself."""
-
-    def __init__(self, action: str) -> None:
-        self.action = action
-        self.hidden: dict[str, str] = {}
-
-
-class Forms(HTMLParser):
-    """The forms of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[Form] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """See HTMLParser."""
-        given = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self.found.append(Form(given.get("action", "")))
-        elif tag == "input" and given.get("type") == "hidden" and self.found:
-            self.found[-1].hidden[given["name"]] = given.get("value", "")
-
-
 def wait_for_next_code(step_s: int = 30) -> None:
     """Until an authenticator app shows another code than now."""
     time.sleep(step_s - time.time() % step_s + 0.05)
@@ -506,6 +439,3 @@ def _uapi(device: str, lines: Sequence[str]) -> str:
             answer += chunk
     assert b"errno=0\n" in answer, answer
     return answer.decode()
-
-
-__all__ = ["Browser", "Machine", "RemotePeer", "Site", "eventually", "site", "wait_for_next_code"]
