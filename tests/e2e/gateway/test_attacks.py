@@ -20,12 +20,12 @@ from gateway_site import (
     OUTSIDE,
     TUNNEL4,
     TUNNEL6,
-    Browser,
     Machine,
     Site,
     eventually,
     site,
 )
+from portal_browser import Browser
 from wardgate.cli.demo.links import Links
 from wardgate.cli.demo.x25519 import generate
 
@@ -192,7 +192,7 @@ def test_the_cookie_of_another_opens_nothing(alice: Machine, mallory: Machine) -
     alice.browser.get("/")
     (cookie,) = alice.browser.http.cookies.jar
     page = alice.browser.text
-    thief = Browser(mallory)
+    thief = Browser(mallory.namespace, TUNNEL4)
     thief.http.cookies.set(cookie.name, cookie.value or "", domain=TUNNEL4)
     thief.get("/")
     assert "mallory" in thief.text
@@ -231,7 +231,7 @@ def test_a_form_is_sent_from_the_page_that_had_it_and_once(alice: Machine) -> No
 
 
 def test_a_login_changes_the_cookie_and_a_planted_one_is_not_taken(alice: Machine) -> None:
-    browser = Browser(alice)
+    browser = Browser(alice.namespace, TUNNEL4)
     browser.http.cookies.set("wardgate", "planted-by-somebody", domain=TUNNEL4)
     browser.get("/")
     values = {one.value for one in browser.http.cookies.jar if one.domain.startswith(TUNNEL4)}
@@ -243,7 +243,7 @@ def test_a_login_changes_the_cookie_and_a_planted_one_is_not_taken(alice: Machin
     (after,) = (one.value for one in browser.http.cookies.jar)
     assert "Log out" in browser.text
     assert before != after
-    old = Browser(alice)
+    old = Browser(alice.namespace, TUNNEL4)
     old.http.cookies.set("wardgate", before or "", domain=TUNNEL4)
     old.text = browser.text
     old.submit("/logout")
@@ -413,7 +413,7 @@ def test_guesses_at_once_are_no_more_than_those_one_by_one(api: Api, alice: Mach
     recover(tablet, alice.recovery[3])
     tablet.browser.get("/")
     tablet.browser.submit("/logout")
-    browsers = [Browser(tablet) for _ in range(6)]
+    browsers = [Browser(tablet.namespace, TUNNEL4) for _ in range(6)]
     for browser in browsers:
         browser.get("/login")
 
