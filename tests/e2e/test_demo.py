@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from process_marks import descendants
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 DEMO = (sys.executable, "-m", "wardgate.cli.demo")
@@ -53,20 +54,6 @@ def traces() -> list[str]:
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     found = [str(path) for pattern in patterns for path in Path("/").glob(pattern[1:])]
     return found + [place for place in mounts if place in ("/run", "/sys/fs/bpf")]
-
-
-def descendants(marker: str) -> list[str]:
-    """Processes whose environment has the marker: the demo and all that it started."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (folder / "environ").read_bytes()
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        if marker.encode() in environment and state != "Z":
-            found.append(folder.name)
-    return found
 
 
 @pytest.mark.root
