@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
+import kept_objects
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -123,6 +124,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def repository() -> Path:
     """The top folder of the project."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a run have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kept_objects(shared_folder: Path) -> None:
+    """What one test has compiled, no other one compiles again."""
+    kept_objects.install(shared_folder / "kept-objects")
 
 
 _PIDS = pytest.StashKey[set[int]]()
