@@ -33,7 +33,7 @@ CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_BPF": 39}
 # are the same each time, so that a failure there is one everywhere.
 settings.register_profile("dev", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(
-    "ci", settings.get_profile("dev"), max_examples=100, derandomize=True, database=None, print_blob=True
+    "ci", settings.get_profile("dev"), max_examples=60, derandomize=True, database=None, print_blob=True
 )
 settings.load_profile("ci" if IN_CI else "dev")
 

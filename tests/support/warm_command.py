@@ -110,6 +110,6 @@ if __name__ == "__main__":
 
     for module in pkgutil.walk_packages(commands.__path__, f"{commands.__name__}."):
         importlib.import_module(module.name)
-    for name in ("wardgate.compiler", "wardgate.compiler.analysis", "wardgate.runtime.gate", "httpx", "yaml"):
+    for name in ("wardgate.compiler.analysis", "wardgate.gateway.service", "wardgate.runtime.gate"):
         importlib.import_module(name)
     _serve(socket.socket(fileno=int(sys.argv[1])))
