@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import warm_command
 from gateway_api import Api
-from gateway_site import LAB, OPEN, Machine, Site, eventually
+from gateway_site import BRIEFLY_S, LAB, OPEN, Machine, Site, eventually
 from wardgate.cli.demo.links import Links
 from wardgate.gateway.network.links import find_link, remove_link
 from wardgate.runtime.gate import Gate
@@ -241,7 +241,7 @@ def test_a_tunnel_that_was_put_down_is_a_problem_until_it_is_up(running: Site, a
     # Going down takes the routes along.
     running.kill(signal.SIGTERM)
     running.start()
-    eventually(lambda: alice.reaches(LAB))
+    eventually(lambda: alice.reaches(LAB, wait_s=BRIEFLY_S))
 
 
 def test_a_gate_that_was_taken_off_ends_the_gateway_and_closes_the_tunnel(
@@ -253,7 +253,7 @@ def test_a_gate_that_was_taken_off_ends_the_gateway_and_closes_the_tunnel(
     assert "no gate guards it" in said
     assert not is_open(running)
     running.start()
-    eventually(lambda: alice.reaches(OPEN))
+    eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
     # The gate is another, which knows of no login.
     assert not alice.reaches(LAB, wait_s=0.3)
     log_in(alice)
@@ -273,7 +273,7 @@ def test_a_tunnel_that_is_gone_ends_the_gateway_and_the_next_start_makes_it_anew
     assert status == 3
     assert f"{running.interface}: its interface is gone" in said
     running.start()
-    eventually(lambda: alice.reaches(OPEN))
+    eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
     log_in(alice)
     assert alice.reaches(LAB)
     with Api(running.socket) as api:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from gateway_site import (
+    BRIEFLY_S,
     ENROLMENT_PORT,
     LAB,
     OUTSIDE,
@@ -84,8 +85,8 @@ def test_the_whole_way(running: Site, machine: Machine, page: Page) -> None:
     # In another thread: the browser's driver has an event loop in this one, and netlink wants its own.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(machine.configure, configuration).result()
-    eventually(lambda: machine.reaches("10.0.0.5"))
-    assert not machine.reaches(LAB)
+    eventually(lambda: machine.reaches("10.0.0.5", wait_s=BRIEFLY_S))
+    assert not machine.reaches(LAB, wait_s=BRIEFLY_S)
 
     page.goto(f"http://{TUNNEL4}/")
     assert "alice" in page.inner_text("main")
@@ -112,6 +113,6 @@ def test_the_whole_way(running: Site, machine: Machine, page: Page) -> None:
     running.wardgate("gateway", "sessions", "end", session["device"]["id"])
     page.wait_for_selector("text=You are not logged in")
     look(page, "ended")
-    assert not machine.reaches(LAB)
+    assert not machine.reaches(LAB, wait_s=BRIEFLY_S)
     page.wait_for_selector(f"text={LAB}")
     look(page, "needs-login")

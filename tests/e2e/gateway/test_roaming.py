@@ -13,7 +13,19 @@ from ipaddress import IPv4Address
 
 import pytest
 from gateway_api import Api
-from gateway_site import LAB, LAB6, OPEN, OUTSIDE, PORT, Machine, Site, eventually, site
+from gateway_site import (
+    BRIEFLY_S,
+    LAB,
+    LAB6,
+    OPEN,
+    OUTSIDE,
+    PATIENCE_S,
+    PORT,
+    Machine,
+    Site,
+    eventually,
+    site,
+)
 from wardgate.cli.demo.gateway.networks import UPLINK
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
@@ -77,7 +89,7 @@ def flow(machine: Machine) -> socket.socket:
     with machine.namespace.enter():
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.connect((LAB, 7000))
-    sock.settimeout(20)
+    sock.settimeout(PATIENCE_S)
     sock.send(b"first")
     assert sock.recv(16) == b"first"
     sock.settimeout(0.2)
@@ -107,7 +119,7 @@ def test_moving_ends_the_session_and_what_it_had_opened(
         before = alice.at
         after = alice.move()
         # The flow goes on from the new address, until it is seen where it comes from.
-        eventually(lambda: not answers(datagrams) and alice.reaches(OPEN))
+        eventually(lambda: not answers(datagrams) and alice.reaches(OPEN, wait_s=BRIEFLY_S))
         eventually(lambda: not is_authorised(api, "alice"))
         connection.settimeout(0.5)
         connection.sendall(b"after")
@@ -125,7 +137,7 @@ def test_moving_ends_the_session_and_what_it_had_opened(
         log_in(alice)
         assert answers(datagrams)
         # What was sent in between was dropped; TCP sends it again.
-        connection.settimeout(20)
+        connection.settimeout(PATIENCE_S)
         assert connection.recv(16) == b"after"
     assert is_authorised(api, "bob")
 
@@ -136,7 +148,7 @@ def test_whoever_moved_while_nobody_looked_is_found_out_at_the_start(
     assert is_authorised(api, "alice")
     running.kill()
     alice.move()
-    eventually(lambda: alice.reaches(OPEN))
+    eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
     running.start()
     assert not alice.reaches(LAB, wait_s=0.3)
     with Api(running.socket) as anew:
@@ -168,7 +180,7 @@ def test_a_flood_with_false_sources_logs_nobody_out_and_is_looked_at_seldom(
         assert bob.reaches(LAB)
         # And one that moves is still seen.
         alice.move()
-        eventually(lambda: not alice.reaches(LAB, wait_s=0.2) and alice.reaches(OPEN))
+        eventually(lambda: not alice.reaches(LAB, wait_s=0.2) and alice.reaches(OPEN, wait_s=BRIEFLY_S))
         eventually(lambda: not is_authorised(api, "alice"))
 
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from wardgate.gateway.compiling.programs import compile_program
 from wardgate.gateway.roaming import Detector, OnRoam, Roamed, Watched
-from wardgate.gateway.roaming.pace import Bounds
+from wardgate.gateway.roaming.pace import FOLLOW_UPS, Bounds
 from wardgate.gateway.roaming.polling import PollingDetector
 from wardgate.gateway.roaming.sources import underlay_source
 from wardgate.gateway.roaming.underlay import UnderlayDetector
@@ -25,10 +25,9 @@ from benchmarks.roaming_tunnel import PORT, RoamingTunnel
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
 MOVES = 15
-MEDIAN_SECONDS = 0.05
 FORGED = 30_000
 PEERS = 10_000
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +117,8 @@ def test_a_client_that_moves_is_found_soon(tunnel, program, record_property, use
             assert listener.found.empty()
         median = statistics.median(seconds)
         record_property("median_ms", median * 1000)
-        assert median <= MEDIAN_SECONDS, seconds
+        # By one of the early looks, and not by that which comes when nobody waits any more.
+        assert median < FOLLOW_UPS[-1], seconds
 
     run(tunnel, work)
 
