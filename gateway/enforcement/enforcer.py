@@ -47,8 +47,8 @@ class Enforcer:
         changed: Changed,
         reconciled: Callable[[], Awaitable[None]],
     ) -> None:
-        """`ended` is called besides `forget` of a device whose session is gone from the store; `reconciled` is
-        waited for whenever all of the kernel was compared with the store."""
+        """`ended` is called besides `forget` of a device whose session is gone from the store; `reconciled`
+        is waited for whenever all of the kernel was compared with the store."""
         self.world = world
         self._store = store
         self._tunnel = tunnel

@@ -246,8 +246,8 @@ NO_ONES = [
 ]
 PAGES = [
     b"Host: localhost\r\nOrigin: http://localhost", b"Host: localhost\r\nOrigin: null",
-    b"Host: x\r\nOrigin: ", b"Host: evil.example", b"Host: evil.example:8080", b"Host: evil.", b"Host: 127.0.0.1.evil.example",
-    b"Host: 0x7f.1", b"Host: [evil.example]",
+    b"Host: x\r\nOrigin: ", b"Host: evil.example", b"Host: evil.example:8080", b"Host: evil.",
+    b"Host: 127.0.0.1.evil.example", b"Host: 0x7f.1", b"Host: [evil.example]",
 ]  # fmt: skip
 
 
