@@ -10,8 +10,9 @@ from wardgate.gateway.ledger import Ledger, Verified, verify
 from wardgate.gateway.ledger.chain import HEAD, NOTHING, name_of
 from wardgate.gateway.records import AUDIT, AUDIT_HEAD, AuditEntry, AuditHead
 
-_AT_ONCE: Final = 1_000
-"""Entries that are read for one step of `verify`: the log may be larger than the memory."""
+_AT_ONCE: Final = 250
+"""Entries that are read for one step of `verify`: the log may be larger than the memory, and others wait
+while they are looked at."""
 
 
 class Trail:
@@ -52,14 +53,16 @@ class Trail:
 
     async def _read(self, after: int, last: int) -> tuple[Sequence[AuditEntry], CorruptError | None]:
         """The entries behind number `after`, up to `last` or to one that cannot be read, and why not."""
-        found = []
-        try:
-            for number in range(after + 1, last + 1):
-                entry = await self._ledger.get(AUDIT, name_of(number))
-                if entry is not None:
-                    found.append(entry)
-        except CorruptError as error:
-            return found, error
+        begin, end = AUDIT.key(name_of(after)), AUDIT.key(name_of(last))
+        found: list[AuditEntry] = []
+        for entry in await self._ledger.store.page(AUDIT.prefix, begin, max(last - after, 0)):
+            # Where some are missing, the page goes on behind the last.
+            if entry.key > end:
+                break
+            try:
+                found.append(AUDIT.decode(entry.key, entry.value))
+            except CorruptError as error:
+                return found, error
         return found, None
 
 

@@ -113,6 +113,14 @@ class SqliteStore:
 
         return await self._run(read)
 
+    async def page(self, prefix: str, after: str, most: int) -> tuple[Entry, ...]:
+        """See Store."""
+        where, bounds = _within(check_prefix(prefix))
+        query = _ENTRIES + where + (" AND" if where else " WHERE") + " key > ? ORDER BY key LIMIT ?"
+        asked = (*bounds, check_key(after), most)
+        rows = await self._run(lambda connection: connection.execute(query, asked).fetchall())
+        return tuple(Entry(*row) for row in rows)
+
     async def count(self, prefix: str) -> int:
         """See Store."""
         where, bounds = _within(check_prefix(prefix))

@@ -158,6 +158,9 @@ class WatchedStore:
         self.snapshots += 1
         return await self.inner.snapshot(*prefixes)
 
+    async def page(self, prefix: str, after: str, most: int) -> tuple[Entry, ...]:
+        return await self.inner.page(prefix, after, most)
+
     async def count(self, prefix: str) -> int:
         return await self.inner.count(prefix)
 

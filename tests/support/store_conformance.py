@@ -149,6 +149,25 @@ class StoreConformance(ABC):
 
         self.run(tmp_path, body)
 
+    def test_a_page_goes_on_behind_a_key_that_need_not_be_there(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            for name in ("users/b", "users/d", "users/a/1", "users/c", "users", "users0", "tokens/z"):
+                await store.commit(put(name))
+
+            async def keys(prefix: str, after: str, most: int) -> list[str]:
+                return [entry.key for entry in await store.page(prefix, after, most)]
+
+            assert await keys("users/", "a", 9) == ["users/a/1", "users/b", "users/c", "users/d"]
+            assert await keys("users/", "users/b", 1) == ["users/c"]
+            assert await keys("users/", "users/bb", 9) == ["users/c", "users/d"]
+            assert await keys("users/", "users/d", 9) == []
+            assert await keys("users/", "users/b", 0) == []
+            assert await keys("", "tokens/z", 2) == ["users", "users/a/1"]
+            with pytest.raises(InvalidKeyError):
+                await store.page("users/", "users/", 1)
+
+        self.run(tmp_path, body)
+
     def test_a_transaction_is_done_only_if_nothing_it_was_decided_by_changed(self, tmp_path: Path) -> None:
         async def body(store: Store) -> None:
             absent = Unchanged("a", 0)
@@ -375,6 +394,7 @@ class StoreConformance(ABC):
                 store.get("a"),
                 store.snapshot(""),
                 store.count(""),
+                store.page("", "a", 1),
                 store.commit(put("b")),
                 store.compact(1),
             ):
