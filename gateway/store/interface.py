@@ -134,8 +134,8 @@ class Store(Protocol):
         """All entries with any of these prefixes, with all that was committed before."""
 
     async def page(self, prefix: str, after: str, most: int) -> tuple[Entry, ...]:
-        """The first `most` entries with a prefix whose keys are behind the key `after`, by key: for what is too
-        much to be read at once."""
+        """The first `most` entries with a prefix whose keys are behind the key `after`, by key: for what is
+        too much to be read at once."""
 
     async def count(self, prefix: str) -> int:
         """How many entries a snapshot would have, without reading them."""
