@@ -339,6 +339,31 @@ def test_no_gateway_is_3_with_a_remedy(tmp_path, capsys, arguments):
         assert json.loads(capsys.readouterr().out)["remedy"]
 
 
+ALL = [
+    "status", "events", "users add a", "users list", "users show a", "users remove a", "users lock a",
+    "users unlock a", "users join a group:b", "users leave a group:b", "users reset-mfa a",
+    "users unlock-login a", "devices list", "devices show a/b", "devices add a b KEY", "devices rename a/b c",
+    "devices replace-key a/b KEY", "devices lock a/b", "devices unlock a/b", "devices remove a/b",
+    "devices config a/b", "tokens issue a", "tokens issue a --replaces a/b", "tokens list",
+    "tokens revoke abc", "sessions list", "sessions end a/b", "policy show", "policy history",
+    "policy apply POLICY --yes", "policy rollback --yes", "audit list", "audit verify", "audit export",
+    "metrics",
+]  # fmt: skip
+
+
+def test_all_that_asks_a_gateway_fails_alike_where_there_is_none(policy, capsys):
+    asking = {one for one in GROUPS_OF_COMMANDS if " " in one}
+    assert asking == {" ".join(one.split()[:2]) for one in ALL if " " in one}
+    for command in ALL:
+        words = [str(policy) if word == "POLICY" else word for word in command.split()]
+        assert main(["gateway", *words, "--socket", "/nowhere.sock", "--json"]) == 3, command
+        output = capsys.readouterr()
+        document = json.loads(output.out)
+        assert (document["ok"], document["status"]) == (False, 3), command
+        assert document["remedy"], command
+        assert "no gateway runs here" in output.err
+
+
 def test_something_else_that_answers_is_no_gateway(capsys):
     with tempfile.TemporaryDirectory(prefix=f"wgcli{os.getpid()}-") as folder:
         path = Path(folder) / "control.sock"

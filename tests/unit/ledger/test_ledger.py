@@ -275,3 +275,12 @@ def test_the_chain_tells_of_any_change_but_at_its_end(told: list[AuditEntry], da
     assert found.broken == place + 2 if place + 1 < len(chain) else found.hash != chain[-1].hash
     if place + 1 < len(chain):
         assert verify(chain[:place] + chain[place + 1 :]).broken == place + 2
+
+
+def test_a_chain_that_was_linked_anew_without_its_beginning_is_told() -> None:
+    told = AuditEntry(0, 7, "gateway", "added user", "alice", {}, "", "")
+    first = linked(told, 3, NOTHING)
+    found = verify([first, linked(told, 4, first.hash)])
+    assert (found.entries, found.broken, found.cause) == (0, 3, "entry 1 is missing")
+    kept = linked(told, 1, NOTHING)
+    assert verify([kept, linked(told, 3, kept.hash)]).cause == "entry 2 is missing"
