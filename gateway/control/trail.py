@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from wardgate.gateway.errors import CorruptError
@@ -43,7 +44,9 @@ class Trail:
                 return found
             if damage is not None:
                 return _broken(found, damage.cause)
-        if (found.entries, found.hash) != (head.number, head.hash):
+        if found.entries == head.number and found.hash != head.hash:
+            return replace(found, broken=head.number, cause="the log's head names another last entry")
+        if found.entries != head.number:
             return _broken(found, f"{head.number} entries were written, and this is what is there of them")
         behind = await self._ledger.store.get(AUDIT.key(name_of(head.number + 1)))
         # One that came meanwhile has a head of its own.

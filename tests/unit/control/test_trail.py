@@ -10,6 +10,7 @@ from wardgate.gateway.control import trail
 from wardgate.gateway.control.trail import Trail
 from wardgate.gateway.errors import CorruptError
 from wardgate.gateway.ledger import Ledger
+from wardgate.gateway.ledger.chain import linked
 from wardgate.gateway.records import AUDIT, AUDIT_HEAD, AuditHead
 from wardgate.gateway.store import Delete, Put, SqliteStore, Transaction
 
@@ -155,5 +156,17 @@ def test_an_entry_that_cannot_be_read_is_where_the_chain_breaks(tmp_path, monkey
         assert [entry.number for entry in await audit.entries(4, 10)] == [5, 6, 7]
         with pytest.raises(CorruptError, match="audit/"):
             await audit.entries(2, 10)
+
+    with_trail(tmp_path, work)
+
+
+def test_a_last_entry_that_was_written_anew_is_told_by_the_head(tmp_path):
+    async def work(audit, ledger):
+        last = (await audit.entries(6, 1))[0]
+        forged = linked(replace(last, actor="nobody"), 7, last.previous)
+        await ledger.store.commit(Transaction((Put(key(7), AUDIT.encode(forged)),)))
+        found = await audit.verify()
+        assert (found.entries, found.hash, found.broken) == (7, forged.hash, 7)
+        assert "another last entry" in found.cause
 
     with_trail(tmp_path, work)
