@@ -102,7 +102,7 @@ class Challenges:
             change.tell("confirmed set-up", user, method=method)
             return codes
 
-        codes = await self._ledger.run(f"user:{user}", work)
+        codes = await self._ledger.run(f"user:{user}", work, told_once=True)
         if codes is None:
             raise RefusedError(
                 "confirm", method, "the code is wrong", "enter the code that is shown now, or begin anew"

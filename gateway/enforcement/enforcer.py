@@ -10,7 +10,7 @@ from typing import Final
 from wardgate.gateway.enforcement.problems import Problems
 from wardgate.gateway.enforcement.threads import Worker
 from wardgate.gateway.enforcement.tunnel import Tunnel
-from wardgate.gateway.enforcement.world import Changes, World
+from wardgate.gateway.enforcement.world import PREFIXES, Changes, World
 from wardgate.gateway.errors import GatewayError
 from wardgate.gateway.records import SESSIONS, Device
 from wardgate.gateway.store import Batch, Snapshot, Store, follow
@@ -43,16 +43,19 @@ class Enforcer:
         problems: Problems,
         *,
         forget: Forget,
+        ended: Forget,
         changed: Changed,
         reconciled: Callable[[], Awaitable[None]],
     ) -> None:
-        """`reconciled` is waited for whenever all of the kernel was compared with the store."""
+        """`ended` is called besides `forget` of a device whose session is gone from the store; `reconciled`
+        is waited for whenever all of the kernel was compared with the store."""
         self.world = world
         self._store = store
         self._tunnel = tunnel
         self._worker = worker
         self._problems = problems
         self._forget = forget
+        self._ended = ended
         self._changed = changed
         self._reconciled = reconciled
         self._done = 0
@@ -61,7 +64,7 @@ class Enforcer:
 
     async def start(self) -> None:
         """Bring the kernel to what the store says now. WardgateError where it refuses."""
-        await self._whole(await self._store.snapshot(""))
+        await self._whole(await self._store.snapshot(*PREFIXES))
 
     async def run(self) -> None:
         """Go on from where `start` was, until cancelled. Where the kernel refuses, all is compared and tried
@@ -70,7 +73,7 @@ class Enforcer:
         since: int | None = self._done
         while True:
             try:
-                async for news in follow(self._store, "", since):
+                async for news in follow(self._store, "", since, only=PREFIXES):
                     if isinstance(news, Snapshot):
                         await self._whole(news)
                     else:
@@ -119,6 +122,8 @@ class Enforcer:
             await self._worker(self._close, changes)
             for device in (*changes.removed, *changes.ended):
                 self._forget(device)
+            for device in changes.ended:
+                self._ended(device)
         if changes.added:
             await self._worker(self._open, changes)
         await self._reached(batch.revision)

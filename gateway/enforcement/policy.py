@@ -54,7 +54,9 @@ class PolicyKeeper:
         """Of the policy in force."""
         self.gate: Gate | None = None
         self.enforced: Callable[[Composed], None] | None = None
-        """Called with each policy that comes into force."""
+        """Called with each policy that comes into force, which may be undone yet."""
+        self.announced: Callable[[int], None] | None = None
+        """Called with the number of each that came into force and is the store's."""
         self._members = members
         self._load = load
         self._worker = worker
@@ -125,6 +127,8 @@ class PolicyKeeper:
     def replaced(self, source: Source) -> None:
         """Take a policy that was enforced, and then stored, as the one in force."""
         self._source, self.number = source, source.number
+        if self.announced is not None:
+            self.announced(source.number)
 
     def changed(self, revision: int, *, inputs: bool = False, applied: bool = False) -> None:
         """Have `run` look again, at `revision`: `inputs`, members or names' addresses, changed, or which
@@ -187,6 +191,8 @@ class PolicyKeeper:
             if not inputs and source.number == self.number:
                 return
             composed, before = await self.composed_of(source.bundle), self.composed
+            if composed.policy == before.policy and source.number == self.number:
+                return
             if composed.policy != before.policy:
                 await self.enforce(composed)
                 if composed.policy.resolved != before.policy.resolved:

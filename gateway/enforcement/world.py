@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from wardgate.gateway.records import APPLIED, DEVICES, SESSIONS, USERS, Applied, Device, Session, User
 from wardgate.gateway.store import Batch, Snapshot
 
 T = TypeVar("T")
+
+PREFIXES: Final = tuple(kind.prefix for kind in (DEVICES, USERS, SESSIONS, APPLIED))
+"""Of all that a world knows of. The audit log, which has no end, is not of it."""
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ class World:
         return [device for device in self.devices.values() if device.user == user]
 
     def replace(self, snapshot: Snapshot) -> None:
-        """Know what is in a snapshot of all keys, and nothing else."""
+        """Know what is in a snapshot of PREFIXES, and nothing else."""
         fresh = World()
         for entry in snapshot.entries:
             fresh._set(entry.key, entry.value)

@@ -16,8 +16,8 @@ _MOST: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`kind`: login, renewal, logout, session-ended, needs-login, roam, enrolled, policy, drop. `device`:
-    the id of the one that it is about, or empty. `details`: what else there is to know, never a secret."""
+    """`kind`: login, renewal, logout, session-ended, needs-login, roam, enrolled, policy. `device`: the id of
+    the one that it is about, or empty. `details`: what else there is to know, never a secret."""
 
     kind: str
     device: str = ""
@@ -51,7 +51,8 @@ class Bus:
         for listener in self._listeners:
             if listener.device not in (None, event.device):
                 continue
-            if len(listener.waiting) >= _MOST:
+            # Once something is left out, all is, until the listener has been told: so that it knows where.
+            if listener.lost or len(listener.waiting) >= _MOST:
                 listener.lost += 1
             else:
                 listener.waiting.append(event)

@@ -23,6 +23,7 @@ from wardgate.gateway.compiling.stored import read_bundle
 from wardgate.gateway.control.peers import Access
 from wardgate.gateway.control.server import ControlServer
 from wardgate.gateway.enforcement import Enforcer, PolicyKeeper, Problems, Source, Tunnel, Worker, World
+from wardgate.gateway.enforcement.world import PREFIXES
 from wardgate.gateway.events import Bus, Event
 from wardgate.gateway.ledger import Ledger
 from wardgate.gateway.metrics import Counters
@@ -82,14 +83,14 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.bus = Bus()
-        self.problems = Problems()
+        self.counters = Counters((Totp.name, RECOVERY))
+        self.problems = Problems(self.counters.failed)
         self.world = World()
         self._kernel = Worker("kernel")
         self._compiler = Worker("compiler")
         self._looker = Worker("wireguard")
         self._asker = Worker("names")
         self._stack = AsyncExitStack()
-        self.counters = Counters((Totp.name, RECOVERY))
         self._tasks: list[asyncio.Task[None]] = []
         self._over = asyncio.Event()
         self._fault: BaseException | None = None
@@ -121,11 +122,12 @@ class Gateway:
         self.ledger = Ledger(self.store)
         self._make_policies()
         await self._first_policy()
-        self.world.replace(await self.store.snapshot(""))
+        self.world.replace(await self.store.snapshot(*PREFIXES))
 
         self.wireguard = await self._kernel(open_device, settings.interface)
         own = str(key.public_key())
         self.keeper.enforced = self._enforced
+        self.keeper.announced = self._announced
         self.people = People(self.ledger, self.sealer, self.keeper, self.counters, settings, own)
         await self._kernel(self._prepare_network)
         await self.keeper.first(self._make_gate)
@@ -133,6 +135,8 @@ class Gateway:
         if self.keeper.gate is None:
             raise AssertionError("a gate is made by `first`")
         self.tunnel = Tunnel(self.keeper.gate, self.wireguard, self.sealer.unseal)
+        # Slot 0 is nobody's.
+        self.people.devices.most = (await self._kernel(self.tunnel.gate.status)).slots - 1
         self.detector = await self._compiler(detector_for, settings, self.wireguard)
         self._stack.callback(self.detector.close)
         self.sessions = Sessions(
@@ -153,6 +157,7 @@ class Gateway:
             self._kernel,
             self.problems,
             forget=self.sessions.forget,
+            ended=self.sessions.ended_elsewhere,
             changed=lambda members, applied, revision: self.keeper.changed(
                 revision, inputs=members, applied=applied
             ),
@@ -224,7 +229,10 @@ class Gateway:
     def _enforced(self, composed: Composed) -> None:
         """A policy came into force."""
         self.people.place(composed.policy.tunnel)
-        self.bus.publish(Event("policy", details={"number": str(self.keeper.number)}))
+
+    def _announced(self, number: int) -> None:
+        """A policy is in force and stored."""
+        self.bus.publish(Event("policy", details={"number": str(number)}))
 
     async def _first_policy(self) -> None:
         """Store the policy of the settings, where there is none yet."""

@@ -80,6 +80,8 @@ class Sessions:
         self._endpoints = endpoints
         self._boot = boot_id()
         self._look = 0
+        self._dropped: set[str] = set()
+        """Devices whose session was ended here, of which the store will tell yet."""
         # A login and the end of a session do not overlap: what comes later would be undone by the earlier.
         self._turns = Turns()
 
@@ -111,6 +113,7 @@ class Sessions:
                     endpoint=str(endpoint) if endpoint else "",
                 )
                 change.put(SESSIONS, session, device.id)
+                self._dropped.discard(device.id)
                 change.tell(
                     "logged in", device.id, user=device.user, method=proof.method, endpoint=session.endpoint
                 )
@@ -242,6 +245,15 @@ class Sessions:
         """Called when the kernel has no session of this device any more."""
         self._detector.forget(PublicKey.parse(device.public_key).data)
 
+    def ended_elsewhere(self, device: Device) -> None:
+        """Called when the store has no session of this device any more, and the kernel knows: a lock ends it
+        there, another key, another node. Whoever looks at the portal is told, unless that is done already."""
+        if device.id in self._dropped:
+            self._dropped.discard(device.id)
+            return
+        reason = "locked" if self._world.locked(device) else "an administrator ended it"
+        self._bus.publish(_event("session-ended", device, reason=reason))
+
     async def _grant(self, device: Device, endpoint: Endpoint | None) -> None:
         self._detector.watch(PublicKey.parse(device.public_key).data, await self._watched(device, endpoint))
         await self._worker(self._tunnel.grant, device, self._limits.lifetime, self._limits.idle)
@@ -270,6 +282,7 @@ class Sessions:
             if session is None:
                 return False
             change.delete(SESSIONS, device_id)
+            self._dropped.add(device_id)
             change.tell("ended session", device_id, user=session.user, reason=reason)
             return True
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
@@ -127,29 +130,49 @@ async def initialise(wanted: Initial) -> Settings:
         port=wanted.port,
         endpoint=wanted.endpoint,
         addresses=", ".join(f'"{address}"' for address in wanted.addresses),
-        state=wanted.state.absolute(),
+        state=_plain_or_quoted(str(wanted.state.absolute())),
     )
     try:
         wanted.folder.mkdir(parents=True, exist_ok=True)
-        wanted.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        wanted.state.chmod(0o700)
+        _make_state(wanted.state)
     except OSError as error:
         raise _failed(error, wanted.folder) from error
     _write(path, text)
     try:
         settings = read_settings(path)
+        if not settings.policy.exists():
+            _write(settings.policy, _POLICY.format(tunnel=", ".join(f'"{network}"' for network in networks)))
+        if not settings.private_key.exists():
+            _write(settings.private_key, PrivateKey.generate().reveal() + "\n")
+        if not settings.sealing_key.exists():
+            Sealer.create(settings.sealing_key)
+        async with await SqliteStore.open(settings.database):
+            pass
     except BaseException:
+        # So that it can be done again; what else is there by now is kept then.
         path.unlink()
         raise
-    if not settings.policy.exists():
-        _write(settings.policy, _POLICY.format(tunnel=", ".join(f'"{network}"' for network in networks)))
-    if not settings.private_key.exists():
-        _write(settings.private_key, PrivateKey.generate().reveal() + "\n")
-    if not settings.sealing_key.exists():
-        Sealer.create(settings.sealing_key)
-    async with await SqliteStore.open(settings.database):
-        pass
     return settings
+
+
+def _make_state(folder: Path) -> None:
+    """Make it for its owner only; one that is there stays as it is, and must be nobody else's to write to."""
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except FileExistsError:
+        found = folder.stat()
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise GatewayError(
+                "keep state in",
+                str(folder),
+                "other users may write to this folder, and put other keys there",
+                "choose another folder, or let only root write to this one",
+            ) from None
+
+
+def _plain_or_quoted(text: str) -> str:
+    """`text` as YAML has it, in quotes where it could be read as something else."""
+    return text if re.fullmatch(r"/[A-Za-z0-9/._-]*", text) else json.dumps(text, ensure_ascii=False)
 
 
 def _write(path: Path, text: str) -> None:

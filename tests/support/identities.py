@@ -154,9 +154,12 @@ class WatchedStore:
             await asyncio.create_task(_call(self.meanwhile.pop(0)), context=contextvars.Context())
         return await self.inner.get(key)
 
-    async def snapshot(self, prefix: str) -> Snapshot:
+    async def snapshot(self, *prefixes: str) -> Snapshot:
         self.snapshots += 1
-        return await self.inner.snapshot(prefix)
+        return await self.inner.snapshot(*prefixes)
+
+    async def count(self, prefix: str) -> int:
+        return await self.inner.count(prefix)
 
     async def commit(self, transaction: Transaction) -> int:
         revision = await self.inner.commit(transaction)

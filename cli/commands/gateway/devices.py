@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import click
 from wardgate.cli import gateway_words, options
@@ -15,6 +15,8 @@ from wardgate.cli.failures import USAGE, CommandError
 _DEVICE = click.argument("device", metavar="DEVICE")
 _PRIVATE_KEY = re.compile(r"\s*#?\s*PrivateKey\b")
 """The line for it, also as a comment."""
+_MOST_KEY_BYTES = 1_000
+"""Of a file with a private key, which has 44 and a line end."""
 
 
 @click.group("devices")
@@ -142,7 +144,7 @@ def replace_key_command(console: Console, gateway: Client, device: str, public_k
 @options.common
 @options.pass_console
 def lock_command(console: Console, gateway: Client, device: str) -> None:
-    """Let a device pass nothing, at once."""
+    """Let nothing of a device pass that needs a login, at once. Nobody can log in there."""
     found = gateway.device(device)
     _tell(console, gateway.post("devices", found["id"], "lock"), "locked")
 
@@ -176,20 +178,22 @@ def remove_command(console: Console, gateway: Client, device: str) -> None:
 @_DEVICE
 @click.option("--qr", is_flag=True, help="Show it as a QR code, for WireGuard's app.")
 @click.option(
-    "--private-key", "key_file", metavar="FILE", type=click.File("r"),
+    "--private-key", "key_file", metavar="FILE", type=click.File("rb"),
     help="Put the device's private key in; - reads it from stdin. It is not sent anywhere.",
 )  # fmt: skip
 @gateway
 @options.common
 @options.pass_console
-def config_command(console: Console, gateway: Client, device: str, qr: bool, key_file: TextIO | None) -> None:
+def config_command(
+    console: Console, gateway: Client, device: str, qr: bool, key_file: BinaryIO | None
+) -> None:
     """Print a device's WireGuard configuration, as wg-quick takes it.
 
     The gateway has no private keys: without --private-key the line for it is missing.
     """
     found = gateway.device(device)
     document = gateway.get("devices", found["id"], "config")
-    text = document["text"] if key_file is None else _with_key(document, key_file.read().strip())
+    text = document["text"] if key_file is None else _with_key(document, key_file.read(_MOST_KEY_BYTES))
     if console.json:
         console.document({**document, "text": text})
     elif qr:
@@ -202,8 +206,9 @@ def config_command(console: Console, gateway: Client, device: str, qr: bool, key
         console.text(text.rstrip("\n"))
 
 
-def _with_key(document: Mapping[str, Any], key: str) -> str:
-    """A configuration with the private key as the first line of its interface."""
+def _with_key(document: Mapping[str, Any], content: bytes) -> str:
+    """A configuration with the private key, which is a file's content, as the first line of its interface."""
+    key = content.decode("ascii", "replace").strip()
     from wardgate.gateway.errors import GatewayError
     from wardgate.gateway.identity.keys import public_key_of
 

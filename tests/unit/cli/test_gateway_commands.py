@@ -147,6 +147,8 @@ def test_a_configuration_gets_the_private_key_here(run, tmp_path):
     assert "█" in run("devices", "config", "alice/laptop", "--qr", "--private-key", key)
     run("devices", "config", "alice/laptop", "--qr")
     assert "no private key" in run.err
+    key.write_bytes(bytes(range(256)) * 100)
+    run("devices", "config", "alice/laptop", "--private-key", key, status=2)
     for wrong in (PRIVATE[:-2] + "==", "", base64.b64encode(b"x" * 32).decode()):
         key.write_text(wrong)
         run("devices", "config", "alice/laptop", "--private-key", key, status=2)
@@ -248,8 +250,30 @@ def test_the_audit_log_is_listed_verified_and_exported(run, tmp_path):
     assert run("audit", "verify", "--file", path, status=1).startswith("BROKEN at entry 2: ")
     document = run.json("audit", "verify", "--file", path, status=1)
     assert (document["ok"], document["status"], document["broken"]) == (False, 1, 2)
-    path.write_text("nonsense\n")
-    run("audit", "verify", "--file", path, status=2)
+    for content in (b"nonsense\n", b"\xff\xfe", b"[" * 100_000, b"{}", b"[]", b'"x"', b"\n"):
+        path.write_bytes(content)
+        run("audit", "verify", "--file", path, status=2)
+        assert "no entry of an audit log" in run.err
+
+
+def test_a_log_that_was_cut_or_written_anew_is_told_by_a_hash_that_was_kept(run, tmp_path):
+    for name in ("alice", "bob", "carol"):
+        run("users", "add", name)
+    path = tmp_path / "audit.jsonl"
+    run("audit", "export", "-o", path)
+    lines = path.read_text().splitlines(keepends=True)
+    hashes = [json.loads(line)["hash"] for line in lines]
+    for kept in hashes:
+        assert run("audit", "verify", "--kept", kept).startswith("3 entries, unbroken")
+        assert run("audit", "verify", "--file", path, "--kept", kept).startswith("3 entries, unbroken")
+    path.write_text("".join(lines[:2]))
+    assert run("audit", "verify", "--file", path).startswith("2 entries, unbroken")
+    assert run("audit", "verify", "--file", path, "--kept", hashes[1]).startswith("2 entries, unbroken")
+    told = run("audit", "verify", "--file", path, "--kept", hashes[2], status=1)
+    assert told == "BROKEN: no entry has the hash that was kept: the log was cut, or written anew\n"
+    document = run.json("audit", "verify", "--kept", "0" * 64, status=1)
+    assert (document["ok"], document["broken"], document["entries"]) == (False, None, 3)
+    run("audit", "verify", "--kept", hashes[2][:-1], status=2)
 
 
 def test_status_metrics_and_the_description(run):
@@ -339,6 +363,14 @@ def test_something_else_that_answers_is_no_gateway(capsys):
             err = capsys.readouterr().err
             assert "Traceback" not in err
             assert "help: " in err
+
+
+def test_what_a_gateway_says_is_wrong_does_nothing_to_the_terminal(run):
+    run("users", "show", "a\x1b[2Jb\u202e", status=2)
+    assert "\x1b" not in run.err
+    run("devices", "show", "a\x1b[2Jb\u202e\nc", status=3)
+    assert "\x1b" not in run.err
+    assert run.err.startswith("wardgate: find device a\\x1b[2Jb\\u202e")
 
 
 @pytest.mark.root

@@ -332,6 +332,26 @@ def test_prefixes_that_the_policy_lost_meanwhile(tmp_path: Path) -> None:
     on_a_node(tmp_path, work)
 
 
+def test_what_is_told_once_is_told_though_the_kernel_refuses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a token would be spent, or be there, whose secret nobody has."""
+
+    async def work(node: Node) -> None:
+        async def refuse(revision: int) -> None:
+            raise GatewayError("enforce", f"revision {revision}", "the kernel refuses")
+
+        node.ledger.settle = refuse
+        text = await issue(node)
+        enrolled = await node.enrolment.enrol(text, "laptop", key(0))
+        assert await node.devices.list() == [enrolled.device]
+        assert caplog.text.count("is not in force yet: enforce revision") == 2
+        with pytest.raises(GatewayError, match="the kernel refuses"):
+            await node.devices.lock(ADMIN, enrolled.device.id)
+
+    on_a_node(tmp_path, work)
+
+
 def test_replacing_a_key(tmp_path: Path) -> None:
     async def work(node: Node) -> None:
         device = await node.devices.add(ADMIN, "alice", "laptop", key(0), keepalive=25)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,18 @@ from hypothesis import strategies as st
 from wardgate.gateway.errors import BusyError, CorruptError
 from wardgate.gateway.ledger import Change, Ledger, verify
 from wardgate.gateway.ledger.chain import NOTHING, linked
-from wardgate.gateway.records import AUDIT, CREDENTIALS, LOCKOUTS, USERS, AuditEntry, Lockout, User
-from wardgate.gateway.store import Put, SqliteStore, Transaction
+from wardgate.gateway.records import (
+    AUDIT,
+    AUDIT_HEAD,
+    CREDENTIALS,
+    LOCKOUTS,
+    USERS,
+    AuditEntry,
+    AuditHead,
+    Lockout,
+    User,
+)
+from wardgate.gateway.store import Delete, Put, SqliteStore, Transaction
 
 T = TypeVar("T")
 ALICE = User("alice", ("group:admins",), False, 1)
@@ -182,6 +193,52 @@ def test_a_damaged_record_is_named_and_not_shown(tmp_path: Path) -> None:
         with pytest.raises(CorruptError, match="users/alice") as caught:
             await ledger.get(USERS, "alice")
         assert "s3cret" not in str(caught.value)
+
+    with_ledger(tmp_path, work)
+
+
+@pytest.mark.parametrize("head", [None, AuditHead(1, NOTHING)])
+def test_no_entry_of_the_audit_log_is_ever_written_over(tmp_path: Path, head: AuditHead | None) -> None:
+    async def work(ledger: Ledger) -> None:
+        async def tell(change: Change) -> None:
+            change.put(USERS, ALICE, "alice")
+            change.tell("added user", f"alice{len(before)}")
+
+        before: list[AuditEntry] = []
+        for _ in range(3):
+            await ledger.run("gateway", tell)
+            before = await ledger.records(AUDIT)
+        key = AUDIT_HEAD.key("head")
+        # As whoever may write the store would, to have what was done forgotten.
+        operation = Delete(key) if head is None else Put(key, AUDIT_HEAD.encode(head))
+        revision = await ledger.store.commit(Transaction((operation,)))
+        with pytest.raises(CorruptError, match="behind what the log's head names"):
+            await ledger.run("gateway", tell)
+        assert await ledger.records(AUDIT) == before
+        assert (await ledger.store.snapshot("")).revision == revision
+
+    with_ledger(tmp_path, work)
+
+
+def test_who_writes_the_log_meanwhile_is_no_sign_of_damage(tmp_path: Path) -> None:
+    async def work(ledger: Ledger) -> None:
+        other, calls = Ledger(ledger.store), 0
+
+        async def tell(change: Change) -> None:
+            change.tell("added user", "bob")
+
+        async def overtaken(change: Change) -> None:
+            nonlocal calls
+            calls += 1
+            await change.get(AUDIT_HEAD, "head")
+            if calls < 4:
+                await asyncio.create_task(other.run("other", tell), context=contextvars.Context())
+            change.tell("added user", "alice")
+
+        await ledger.run("gateway", overtaken)
+        found = await ledger.records(AUDIT)
+        assert [entry.target for entry in found] == ["bob"] * 3 + ["alice"]
+        assert (verify(found).broken, calls) == (None, 4)
 
     with_ledger(tmp_path, work)
 

@@ -40,6 +40,9 @@ class FailingGate:
 class FullStore:
     """Has policy 1, and takes no other."""
 
+    async def addresses(self) -> list[str]:
+        return []
+
     async def add(self, *_: object) -> None:
         raise UnavailableError("the disk is full")
 
