@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -294,3 +295,8 @@ def test_two_methods_of_one_name(tmp_path: Path) -> None:
         assert App((await world.challenges.begin_setup("device:d1", "alice", "totp")).uri)
 
     in_world(tmp_path, work)
+
+
+def test_the_method_in_the_docs_is_the_one_that_is_tested_here() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "second-factor.md").read_text()
+    assert f"```python\n{inspect.getsource(Signer)}```" in page
