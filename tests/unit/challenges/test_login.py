@@ -22,7 +22,7 @@ from wardgate.gateway.challenges import (
 )
 from wardgate.gateway.challenges.lockout import FOREVER
 from wardgate.gateway.errors import CorruptError, NotFoundError, RefusedError
-from wardgate.gateway.ledger import Change, Ledger
+from wardgate.gateway.ledger import Change
 from wardgate.gateway.records import CREDENTIALS, LOCKOUTS, RECOVERY
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -78,14 +78,9 @@ def test_of_parallel_logins_with_one_code_one_is_good(tmp_path: Path) -> None:
 
 
 def test_of_parallel_logins_at_several_nodes_one_is_good(tmp_path: Path) -> None:
-    """Ledgers of their own do not take turns: here it is the store's conditions that decide."""
-
     async def work(world: World) -> None:
         app = await world.app_of("alice")
-        nodes = [
-            Challenges(Ledger(world.store, lambda: world.now), world.sealer, world.methods, world.settings)
-            for _ in range(4)
-        ]
+        nodes = world.nodes(4)
         logins = (
             node.verify("alice", "totp", app.code(world.now), device=f"d{number}")
             for number, node in enumerate(nodes)
