@@ -53,6 +53,23 @@ def test_a_login_is_in_store_and_kernel_and_watched(tmp_path: Path) -> None:
     with_a_device(tmp_path, work)
 
 
+def test_a_session_is_stored_and_watched_before_it_is_granted(tmp_path: Path) -> None:
+    async def work(made: MemoryTunnel, device: Device) -> None:
+        grant, loop = made.tunnel.grant, asyncio.get_running_loop()
+        seen: list[object] = []
+
+        def granted(*arguments: object) -> object:
+            stored = asyncio.run_coroutine_threadsafe(made.node.ledger.get(SESSIONS, device.id), loop).result()
+            seen.append((stored is not None, [one.endpoint for one in made.detector.watched.values()]))
+            return grant(*arguments)  # type: ignore[arg-type]
+
+        made.tunnel.grant = granted  # type: ignore[method-assign,assignment]
+        await made.sessions.login(device, PROOF)
+        assert seen == [(True, [HOME])]
+
+    with_a_device(tmp_path, work)
+
+
 def test_no_session_for_a_key_that_came_meanwhile(tmp_path: Path) -> None:
     async def work(made: MemoryTunnel, device: Device) -> None:
         grant = made.tunnel.grant
