@@ -157,7 +157,7 @@ class Gateway:
             self._kernel,
             self.problems,
             forget=self.sessions.forget,
-            ended=self.sessions.ended_elsewhere,
+            ended=self.sessions.ended,
             changed=lambda members, applied, revision: self.keeper.changed(
                 revision, inputs=members, applied=applied
             ),
