@@ -118,7 +118,7 @@ class Challenges:
 
         async def work(change: Change) -> Proof | LockedError | None:
             failed = await change.get(LOCKOUTS, user)
-            until = lockouts.locked_until(failed, device, change.at) if failed else 0
+            until = lockouts.locked_until(failed, device, change.at, self._settings) if failed else 0
             if until:
                 return LockedError(user, until)
             if method == recovery.METHOD:
@@ -197,7 +197,10 @@ class Challenges:
             failed = await change.get(LOCKOUTS, user) or Lockout(user, 0, ())
             devices = tuple(
                 DeviceState(
-                    one.device, one.count, one.last, lockouts.locked_until(failed, one.device, change.at)
+                    one.device,
+                    one.count,
+                    one.last,
+                    lockouts.locked_until(failed, one.device, change.at, self._settings),
                 )
                 for one in failed.devices
             )
@@ -206,7 +209,7 @@ class Challenges:
                 methods,
                 len(codes.digests) if codes else 0,
                 sum(one.failures for one in devices),
-                lockouts.locked_until(failed, device, change.at),
+                lockouts.locked_until(failed, device, change.at, self._settings),
                 devices,
             )
 
