@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
@@ -27,7 +30,7 @@ _SETTINGS: Final = """\
 
 interface: {interface}           # the WireGuard device that the gateway owns
 port: {port}              # UDP; open it in the firewall of the machine
-endpoint: "{endpoint}"    # where clients reach that port: name or address
+endpoint: {endpoint}    # where clients reach that port: name or address
 addresses: [{addresses}]  # the gateway's own, with the length of the tunnel's prefix
 policy: policy.yaml       # the first one; afterwards: wardgate gateway policy apply FILE
 state: {state}            # database and keys; back it up, and keep it secret
@@ -125,14 +128,17 @@ async def initialise(wanted: Initial) -> Settings:
     text = _SETTINGS.format(
         interface=wanted.interface,
         port=wanted.port,
-        endpoint=wanted.endpoint,
+        endpoint=_quoted(wanted.endpoint),
         addresses=", ".join(f'"{address}"' for address in wanted.addresses),
-        state=wanted.state.absolute(),
+        state=_quoted(str(wanted.state.absolute())),
     )
     try:
         wanted.folder.mkdir(parents=True, exist_ok=True)
         wanted.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        wanted.state.chmod(0o700)
+        # One that was there may be others' too: its mode is not ours to change.
+        if stat.S_IMODE(wanted.state.stat().st_mode) & 0o077:
+            remedy = f"choose another --state, or chmod 700 {shlex.quote(str(wanted.state))}"
+            raise GatewayError("write", str(wanted.state), "others may look into the folder", remedy)
     except OSError as error:
         raise _failed(error, wanted.folder) from error
     _write(path, text)
@@ -150,6 +156,11 @@ async def initialise(wanted: Initial) -> Settings:
     async with await SqliteStore.open(settings.database):
         pass
     return settings
+
+
+def _quoted(text: str) -> str:
+    """A text in YAML, whatever is in it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _write(path: Path, text: str) -> None:

@@ -150,8 +150,14 @@ def interface_address(text: str) -> IPv4Interface | IPv6Interface:
     if "/" not in text:
         raise ValueError(f"{text!r} has no prefix length")
     found = _unscoped(ip_interface(text), text)
-    if found.ip == found.network.network_address and found.network.num_addresses > 2:
-        raise ValueError(f"{text} is a network, not an address in one")
+    network = found.network
+    if network.num_addresses > 2:
+        if found.ip == network.network_address:
+            raise ValueError(f"{text} is a network, not an address in one")
+        if found.version == 4 and found.ip == network.broadcast_address:
+            raise ValueError(f"{text} is the network's broadcast address")
+    if _is_special(found):
+        raise ValueError(f"{text} is no address that an interface of a tunnel can have")
     return found
 
 
@@ -208,6 +214,13 @@ def issuer(text: str) -> str:
     if not text.isprintable() or ":" in text or len(text) > 60:
         raise ValueError(f"{text!r} is not short printable text without a colon")
     return text
+
+
+def _is_special(found: IPv4Interface | IPv6Interface) -> bool:
+    """Whether an address means something else than one machine that can be reached from others."""
+    own = found.ip
+    mapped = isinstance(own, IPv6Address) and own.ipv4_mapped is not None
+    return mapped or own.is_multicast or own.is_loopback or own.is_unspecified or own.is_link_local
 
 
 def _unscoped(found: A, text: str) -> A:

@@ -129,6 +129,15 @@ def test_a_mistake_has_its_place(tmp_path: Path, wrong: str, said: str) -> None:
         (LEAST.replace('"fd09::1/64"', "10.8.0.1/16"), "two addresses of the same version"),
         (LEAST.replace("vpn.example.org:51820", "vpn.example.org"), "not HOST:PORT"),
         (LEAST.replace("vpn.example.org:51820", "2001:db8::1:51820"), "not HOST:PORT"),
+        (LEAST.replace("10.9.0.1/16", "10.9.255.255/16"), "broadcast address"),
+        *(
+            (LEAST.replace("fd09::1/64", one), "no address that an interface")
+            for one in ("fe80::1/64", "ff02::1/64", "::1/128", "::/128", "::ffff:10.9.0.1/112")
+        ),
+        *(
+            (LEAST.replace("10.9.0.1/16", one), "no address that an interface")
+            for one in ("127.0.0.1/8", "224.0.0.1/8", "169.254.0.1/16", "0.0.0.0/32")
+        ),
         ("- a\n", "should be a mapping"),
         (LEAST + LEAST, "key `addresses`"),
     ],
@@ -143,3 +152,11 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(PolicyError) as caught:
         read(tmp_path, LEAST + "port: 0\nmtu: 1\nlog: {form: xml}\n")
     assert len(caught.value.errors) == 3
+
+
+@pytest.mark.parametrize("broken", ["state: a: b\n", "state: [\n", "state: {a: " * 100 + "\n"])
+def test_of_a_file_that_is_no_yaml_nothing_is_missing(tmp_path: Path, broken: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        read(tmp_path, LEAST + broken)
+    assert not any("lacks" in one.message for one in caught.value.errors), caught.value
+    assert caught.value.errors

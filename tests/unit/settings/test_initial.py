@@ -1,0 +1,81 @@
+"""What `gateway init` writes: settings that mean what was asked for, and nothing over what is there."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from wardgate.compiler.language import PolicyError, load_policy
+from wardgate.gateway.challenges import Sealer
+from wardgate.gateway.errors import ExistsError, GatewayError
+from wardgate.gateway.service.preparing import read_private_key
+from wardgate.gateway.settings import Settings, read_settings
+from wardgate.gateway.settings.initial import Initial, initialise
+
+
+def wanted(folder: Path) -> Initial:
+    return Initial(folder / "etc", folder / "state", "vpn.example.org:51820")
+
+
+def made(what: Initial) -> Settings:
+    return asyncio.run(initialise(what))
+
+
+def test_a_new_gateway_has_all_files_for_its_owner_alone(tmp_path: Path) -> None:
+    settings = made(wanted(tmp_path))
+    assert settings == read_settings(tmp_path / "etc" / "gateway.yaml")
+    files = [settings.file, settings.policy, settings.private_key, settings.sealing_key, settings.database]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+    assert settings.state.stat().st_mode & 0o777 == 0o700
+    read_private_key(settings.private_key)
+    Sealer.open(settings.sealing_key)
+    policy = load_policy(settings.policy).policy
+    assert set(policy.tunnel) == {ip_network("10.9.0.0/16"), ip_network("fd09::/64")}
+
+
+@pytest.mark.parametrize("name", ["a folder", "b: # {x}", 'c"d', "e\\f", "g'h", "- [i", "j, k", "\u00fc"])
+def test_paths_are_what_they_are(tmp_path: Path, name: str) -> None:
+    what = replace(wanted(tmp_path), folder=tmp_path / name, state=tmp_path / f"{name} state")
+    settings = made(what)
+    assert settings.state == what.state
+    assert settings.policy == what.folder / "policy.yaml"
+    assert settings.private_key.exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"endpoint": "vpn.example.org"},
+        {"endpoint": 'x", state: "y:1'},
+        {"endpoint": "a:1\nstate: /elsewhere"},
+        {"interface": "wg.0"},
+        {"interface": "wg0\nport: 7"},
+        {"port": 0},
+    ],
+)
+def test_what_makes_no_settings_leaves_none(tmp_path: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(PolicyError):
+        made(replace(wanted(tmp_path), **wrong))  # type: ignore[arg-type]
+    assert list((tmp_path / "etc").iterdir()) == list((tmp_path / "state").iterdir()) == []
+
+
+def test_what_is_there_is_kept(tmp_path: Path) -> None:
+    settings = made(wanted(tmp_path))
+    kept = {path: path.read_bytes() for path in (settings.file, settings.policy, settings.private_key)}
+    with pytest.raises(ExistsError):
+        made(wanted(tmp_path))
+    settings.file.unlink()
+    made(wanted(tmp_path))
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_folder_of_others_is_not_closed_to_them(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(0o755)
+    with pytest.raises(GatewayError, match="others may look into") as caught:
+        made(wanted(tmp_path))
+    assert "chmod 700" in caught.value.remedy
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o755
+    assert not (tmp_path / "etc" / "gateway.yaml").exists()
