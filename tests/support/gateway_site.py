@@ -70,6 +70,8 @@ class Site:
         self.socket = folder / "control.sock"
         self.log = folder / "gateway.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: Sequence[str] = ()
+        """Of the command that starts the gateway."""
         self._made = ExitStack()
         self._clients = 0
         try:
@@ -158,7 +160,7 @@ class Site:
 
     def begin(self) -> subprocess.Popen[bytes]:
         """Start the gateway, and wait for nothing; its process."""
-        command = [sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
+        command = [*self.prefix, sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
         with self.gateway.enter(), self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env=self.environment(), start_new_session=True

@@ -397,6 +397,21 @@ def test_replacing_the_key_of_a_device_that_was_removed_or_locked(tmp_path: Path
     on_a_node(tmp_path, work)
 
 
+def test_a_token_that_expired_is_not_good_again_when_the_clock_is_put_back(tmp_path: Path) -> None:
+    async def work(node: Node) -> None:
+        text = await issue(node)
+        node.clock.at = BEGIN + DAY
+        assert await node.tokens.sweep("gateway") == 1
+        node.clock.at = BEGIN - 500
+        with pytest.raises(RefusedError) as caught:
+            await node.enrolment.enrol(text, "laptop", key(0))
+        assert str(caught.value) == NOT_VALID
+        # Nor does a clock that was wrong keep anybody from a new one.
+        await node.enrolment.enrol(await issue(node), "laptop", key(0))
+
+    on_a_node(tmp_path, work)
+
+
 def test_revoking_and_sweeping(tmp_path: Path) -> None:
     async def work(node: Node) -> None:
         for _ in range(100):
