@@ -10,6 +10,7 @@ from typing import Final
 
 from wardgate.gateway.compiling.bundles import Bundle
 from wardgate.gateway.compiling.policies import Compiler, Composed, Portal, compose, difference
+from wardgate.gateway.compiling.refusals import REFUSALS, told
 from wardgate.gateway.compiling.resolving import Resolver
 from wardgate.gateway.enforcement.problems import Problems
 from wardgate.gateway.enforcement.threads import Worker
@@ -212,7 +213,16 @@ class PolicyKeeper:
 
 def _log_widened(before: Composed, after: Composed) -> None:
     """Say what names' new addresses opened: nobody has looked at that."""
-    found = difference(before, after)
+    try:
+        found = difference(before, after)
+    except REFUSALS as error:
+        cause, _ = told(error)
+        _log.warning(
+            "names in rules have other addresses, and whose access that changes is too much to tell: %s",
+            cause.cause,
+            extra={"widens": True},
+        )
+        return
     if found.widens:
         _log.warning(
             "names in rules have other addresses, which widens access:\n%s",

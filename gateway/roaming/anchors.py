@@ -103,4 +103,4 @@ def plain(endpoint: Endpoint | None) -> Endpoint | None:
     address, port = endpoint
     if address.version == 6:
         return address.ipv4_mapped or type(address)(address.packed), port
-    return address, port
+    return endpoint

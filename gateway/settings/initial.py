@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ _SETTINGS: Final = """\
 
 interface: {interface}           # the WireGuard device that the gateway owns
 port: {port}              # UDP; open it in the firewall of the machine
-endpoint: "{endpoint}"    # where clients reach that port: name or address
+endpoint: {endpoint}    # where clients reach that port: name or address
 addresses: [{addresses}]  # the gateway's own, with the length of the tunnel's prefix
 policy: policy.yaml       # the first one; afterwards: wardgate gateway policy apply FILE
 state: {state}            # database and keys; back it up, and keep it secret
@@ -128,9 +127,9 @@ async def initialise(wanted: Initial) -> Settings:
     text = _SETTINGS.format(
         interface=wanted.interface,
         port=wanted.port,
-        endpoint=wanted.endpoint,
+        endpoint=_quoted(wanted.endpoint),
         addresses=", ".join(f'"{address}"' for address in wanted.addresses),
-        state=_plain_or_quoted(str(wanted.state.absolute())),
+        state=_quoted(str(wanted.state.absolute())),
     )
     try:
         wanted.folder.mkdir(parents=True, exist_ok=True)
@@ -170,9 +169,9 @@ def _make_state(folder: Path) -> None:
             ) from None
 
 
-def _plain_or_quoted(text: str) -> str:
-    """`text` as YAML has it, in quotes where it could be read as something else."""
-    return text if re.fullmatch(r"/[A-Za-z0-9/._-]*", text) else json.dumps(text, ensure_ascii=False)
+def _quoted(text: str) -> str:
+    """A text in YAML, whatever is in it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _write(path: Path, text: str) -> None:

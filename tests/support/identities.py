@@ -33,6 +33,8 @@ TUNNEL = ("10.9.0.0/16", "fd09::/64")
 OWN_ADDRESSES = ("10.9.0.1", "fd09::1")
 GROUPS = ("group:admins", "group:contractors")
 BEGIN = 1_000
+NOT_VALID = "enrol device: the token is not valid, or was used, or has expired; ask for another token"
+"""What is said of whatever is wrong with a token."""
 
 
 def pair(number: int) -> KeyPair:

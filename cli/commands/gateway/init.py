@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def init_command(
         document: dict[str, Any] = {"ok": True, "status": 0, "files": [str(path) for path in files]}
         console.document(document)
         return
+    file = shlex.quote(str(settings.file))
     for path in files:
         console.text(f"wrote {path}")
-    console.note(f"next: read {settings.file}, then: wardgate gateway start --settings {settings.file}")
+    console.note(f"next: read {file}, then: wardgate gateway start --settings {file}")

@@ -49,6 +49,25 @@ async def add_alice(change: Change) -> str:
     return "done"
 
 
+def test_a_clock_that_is_put_back_breaks_no_chain(tmp_path: Path) -> None:
+    async def run() -> None:
+        moments = iter([5_000.0, 100.0, 9_000.0])
+        async with await SqliteStore.open(tmp_path / "store") as store:
+            ledger = Ledger(store, lambda: next(moments))
+            for name in ("a", "b", "c"):
+
+                async def work(change: Change, name: str = name) -> None:
+                    change.put(USERS, replace(ALICE, name=name), name)
+                    change.tell("added user", name)
+
+                await ledger.run("uid:0 (root)", work)
+            entries = await ledger.records(AUDIT)
+            assert [(entry.target, entry.at) for entry in entries] == [("a", 5_000), ("b", 100), ("c", 9_000)]
+            assert verify(entries).broken is None
+
+    asyncio.run(run())
+
+
 def test_a_change_and_its_audit_line_are_one(tmp_path: Path) -> None:
     async def work(ledger: Ledger) -> None:
         assert await ledger.run("uid:0 (root)", add_alice) == "done"

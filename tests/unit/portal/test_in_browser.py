@@ -336,7 +336,7 @@ def test_each_page_fits_and_is_accessible(
         """
         Checks the page and leaves it.
 
-        A page that is open loads itself anew when the device's state changes, which ends a visit to another one.
+        A page that is open loads itself anew when the device's state changes, which ends a visit to another.
         """
         check(address)
         page.goto("about:blank")

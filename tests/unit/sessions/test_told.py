@@ -33,7 +33,7 @@ class Following:
             self.made.worker,
             Problems(),
             forget=sessions.forget,
-            ended=sessions.ended_elsewhere,
+            ended=sessions.ended,
             changed=lambda *_: None,
             reconciled=nothing,
         )
