@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ from wardgate.gateway.errors import (
     RefusedError,
 )
 from wardgate.gateway.identity import TokenText, preshared_context
-from wardgate.gateway.ledger import verify
-from wardgate.gateway.records import AUDIT, SESSIONS
+from wardgate.gateway.ledger import Change, verify
+from wardgate.gateway.records import AUDIT, SESSIONS, TOKENS
 from wardgate.gateway.store import SqliteStore
 
 DAY = 86_400
@@ -136,6 +137,23 @@ def test_a_token_admits_until_it_expires(tmp_path: Path, after: float, admits: b
         else:
             with pytest.raises(RefusedError, match="expired"):
                 await node.enrolment.enrol(text, "laptop", key(0))
+
+    on_a_node(tmp_path, work)
+
+
+def test_a_token_that_has_no_uses_left_admits_nobody(tmp_path: Path) -> None:
+    """One that is spent is gone; whatever left one behind, it is of no use."""
+
+    async def work(node: Node) -> None:
+        token, text = await node.tokens.issue(ADMIN, "alice", lifetime_s=DAY)
+
+        async def spend(change: Change) -> None:
+            change.put(TOKENS, replace(token, uses=0), token.id)
+
+        await node.ledger.run("gateway", spend)
+        with pytest.raises(RefusedError, match="not valid"):
+            await node.enrolment.enrol(text, "laptop", key(0))
+        assert await node.devices.list() == []
 
     on_a_node(tmp_path, work)
 

@@ -7,13 +7,12 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from gateway_tunnel import HOME, MemoryTunnel
+from gateway_tunnel import MemoryTunnel
 from identities import ADMIN, Node, key, on_a_node
 from wardgate.gateway.challenges import Proof
 from wardgate.gateway.errors import RefusedError
 from wardgate.gateway.ledger import Change
 from wardgate.gateway.records import SESSIONS, Device
-from wardgate.gateway.roaming import Roamed
 from wardgate.gateway.wireguard import Endpoint, PublicKey
 
 PROOF = Proof("alice", "totp", 0)
@@ -70,22 +69,6 @@ def test_nobody_logs_in_at_another_users_device(tmp_path: Path) -> None:
     with_a_device(tmp_path, work)
 
 
-def test_a_device_that_moves_during_the_login_has_no_session(tmp_path: Path) -> None:
-    async def work(made: MemoryTunnel, device: Device) -> None:
-        async def stay() -> None:
-            return
-
-        async def move() -> None:
-            made.wireguard.at[PublicKey.parse(device.public_key)] = AWAY
-
-        made.asked = [stay, move]
-        with pytest.raises(RefusedError, match="moved"):
-            await made.sessions.login(device, PROOF)
-        assert await is_closed(made, device)
-
-    with_a_device(tmp_path, work)
-
-
 @pytest.mark.parametrize("what", ["nothing", "restarted", "moved", "over in the kernel", "not in the store"])
 def test_after_a_start_only_what_store_and_kernel_agree_on_goes_on(tmp_path: Path, what: str) -> None:
     async def work(made: MemoryTunnel, device: Device) -> None:
@@ -107,20 +90,3 @@ def test_after_a_start_only_what_store_and_kernel_agree_on_goes_on(tmp_path: Pat
         assert await is_closed(made, device) is (what != "nothing")
 
     with_a_device(tmp_path, work)
-
-
-def test_a_session_ends_where_the_peer_is_elsewhere_and_not_where_it_was_granted(tmp_path: Path) -> None:
-    async def work(made: MemoryTunnel, device: Device) -> None:
-        data = PublicKey.parse(device.public_key).data
-        await made.follow()
-        await made.sessions.login(device, PROOF)
-        await made.sessions.roamed(Roamed(data, AWAY_PAIR, HOME_PAIR, False, "polling", 1))
-        assert made.is_open(device)
-        await made.sessions.roamed(Roamed(data, HOME_PAIR, AWAY_PAIR, False, "polling", 1))
-        assert not made.is_open(device)
-        assert await is_closed(made, device)
-
-    with_a_device(tmp_path, work)
-
-
-HOME_PAIR, AWAY_PAIR = (HOME.address, HOME.port), (AWAY.address, AWAY.port)
