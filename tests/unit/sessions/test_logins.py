@@ -59,7 +59,9 @@ def test_a_session_is_stored_and_watched_before_it_is_granted(tmp_path: Path) ->
         seen: list[object] = []
 
         def granted(*arguments: object) -> object:
-            stored = asyncio.run_coroutine_threadsafe(made.node.ledger.get(SESSIONS, device.id), loop).result()
+            stored = asyncio.run_coroutine_threadsafe(
+                made.node.ledger.get(SESSIONS, device.id), loop
+            ).result()
             seen.append((stored is not None, [one.endpoint for one in made.detector.watched.values()]))
             return grant(*arguments)  # type: ignore[arg-type]
 
