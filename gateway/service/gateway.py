@@ -45,7 +45,7 @@ from wardgate.gateway.service.drops import DropReader
 from wardgate.gateway.service.health import Health, TunnelLostError
 from wardgate.gateway.service.naming import keep_names
 from wardgate.gateway.service.people import People
-from wardgate.gateway.service.roams import detector_for, follow_roams
+from wardgate.gateway.service.roams import detector_for, follow_roams, watch_detector
 from wardgate.gateway.service.web import Web
 from wardgate.gateway.sessions import Sessions
 from wardgate.gateway.sessions.boot import boot_id
@@ -173,6 +173,7 @@ class Gateway:
         self._run("enforcement", self.enforcer.run())
         self._run("policy", self.keeper.run())
         self._run("roaming", follow_roams(self.detector, self.sessions, self.problems))
+        self._run("detector", watch_detector(self.detector, self.problems))
         self._run("names", keep_names(self.names, self.keeper, self._asker, self.problems))
         self._run("sessions", self._every(_SWEEP_S, "sessions", self.sessions.sweep))
         health = Health(settings.interface, self.tunnel.gate, self._kernel)
