@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import warm_command
 from gateway_api import Api
 from gateway_site import LAB, OPEN, Machine, Site, eventually
 from wardgate.cli.demo.links import Links
@@ -36,11 +37,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def start(site: Site, *, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
     """Start a gateway that cannot; its exit status, and all that it says."""
-    command = [*prefix, sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
+    words = ("gateway", "start", "--json")
     with site.gateway.enter():
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=site.environment(), timeout=120
-        )
+        if prefix:
+            command = [*prefix, sys.executable, "-m", "wardgate.cli.main", *words]
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, env=site.environment()
+            )
+        else:
+            done = warm_command.run(*words, env=site.environment())
     assert "Traceback" not in done.stderr, done.stderr
     assert "started" not in done.stdout
     return done.returncode, done.stdout + done.stderr
