@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ USAGE = 2
 SYSTEM_REFUSED = 3
 
 _BPFFS = "/sys/fs/bpf"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class CommandError(Exception):
@@ -64,11 +66,23 @@ def describe(error: Exception, *, verbose: bool) -> Failure:
         return known
     if isinstance(error, OSError):
         what = error.strerror or str(error)
-        place = f"{error.filename}: " if error.filename else ""
+        # Files are named by whoever writes them.
+        place = error.filename or ("stdout" if error.errno in _FULL else "")
         pinned = str(error.filename or "").startswith(_BPFFS) and isinstance(error, PermissionError)
-        return _plain(SYSTEM_REFUSED, f"{place}{what}", "gates belong to root: run as root" if pinned else "")
+        return _plain(
+            SYSTEM_REFUSED,
+            f"{place}: {what}" if place else what,
+            "gates belong to root: run as root" if pinned else "",
+        )
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("wardgate"):
         return _plain(SYSTEM_REFUSED, f"the Python package {error.name} is missing", _extra_for(error.name))
+    if isinstance(error, UnicodeEncodeError):
+        missing = error.object[error.start : error.start + 1]
+        return _plain(
+            SYSTEM_REFUSED,
+            f"stdout takes no {missing!a}: its encoding is {error.encoding}",
+            "choose a locale with UTF-8, such as LC_ALL=C.UTF-8",
+        )
     if isinstance(error, MemoryError):
         return _plain(SYSTEM_REFUSED, "out of memory", "use a machine with more, or a smaller policy")
     trace = "".join(traceback.format_exception(error)).rstrip()

@@ -12,6 +12,7 @@ from wardgate.cli import gateway_words, options, outfile
 from wardgate.cli.console import Console, dumps
 from wardgate.cli.control import Client, gateway
 from wardgate.cli.failures import POLICY_SAYS_NO, USAGE, CommandError
+from wardgate.cli.lazily import Group
 
 if TYPE_CHECKING:
     from wardgate.gateway.ledger import Verified
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _PAGE = 1_000
 
 
-@click.group("audit")
+@click.group("audit", cls=Group)
 def audit_command() -> None:
     """List, verify and export the audit log.
 
@@ -30,7 +31,10 @@ def audit_command() -> None:
 
 
 @audit_command.command("list")
-@click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many, from the end.")
+@click.option(
+    "--last", metavar="NUMBER", type=click.IntRange(1), default=20, show_default=True,
+    help="How many, from the end.",
+)  # fmt: skip
 @click.option("--after", type=click.IntRange(0), metavar="NUMBER", help="All that follow this entry instead.")
 @gateway
 @options.common
@@ -139,11 +143,11 @@ def _entries(gateway: Client, after: int) -> Iterator[dict[str, Any]]:
 
 
 def _read(path: Path) -> Iterator[AuditEntry]:
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 yield _record(json.loads(line))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise CommandError(
                     f"{path}:{number}: no entry of an audit log: {error}",
                     "give what audit export wrote",
