@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -68,12 +69,8 @@ def describe(error: Exception, *, verbose: bool) -> Failure:
         what = error.strerror or str(error)
         # Files are named by whoever writes them.
         place = error.filename or ("stdout" if error.errno in _FULL else "")
-        pinned = str(error.filename or "").startswith(_BPFFS) and isinstance(error, PermissionError)
-        return _plain(
-            SYSTEM_REFUSED,
-            f"{place}: {what}" if place else what,
-            "gates belong to root: run as root" if pinned else "",
-        )
+        remedy = _of_permission(str(error.filename or "")) if isinstance(error, PermissionError) else ""
+        return _plain(SYSTEM_REFUSED, f"{place}: {what}" if place else what, remedy)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("wardgate"):
         return _plain(SYSTEM_REFUSED, f"the Python package {error.name} is missing", _extra_for(error.name))
     if isinstance(error, UnicodeEncodeError):
@@ -91,6 +88,12 @@ def describe(error: Exception, *, verbose: bool) -> Failure:
         f"internal error: {type(error).__name__}: {error}",
         text=f"{trace}\nwardgate: internal error; please report it with the lines above",
     )
+
+
+def _of_permission(path: str) -> str:
+    if path.startswith(_BPFFS):
+        return "gates belong to root: run as root"
+    return "run as root, or as whose it is" if os.geteuid() else ""
 
 
 def _plain(status: int, message: str, remedy: str) -> Failure:

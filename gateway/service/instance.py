@@ -56,6 +56,9 @@ def end_process(settings: Settings) -> int | None:
         descriptor = os.open(instance_file(settings), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise GatewayError("stop gateway", str(instance_file(settings)), cause, "run as root") from error
     try:
         if _lock(descriptor):
             return None

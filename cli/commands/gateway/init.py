@@ -17,14 +17,14 @@ T = TypeVar("T")
 @click.command("init")
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=Path("/etc/wardgate"),
     show_default=True,
     help="For gateway.yaml and policy.yaml.",
 )
 @click.option(
     "--state",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=Path("/var/lib/wardgate"),
     show_default=True,
     help="For keys and the database.",
