@@ -25,8 +25,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _LONGEST_PATH = 108
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 600.0
-"""A large policy is compared for minutes."""
+_ANSWER_SECONDS = 60.0
+_LONG = {"policy": 600.0, "audit": 600.0}
+"""Of what may take longer, by the first part of its path: a large policy is compared for minutes."""
 _STATUS = {"invalid": USAGE, "policy": POLICY_SAYS_NO}
 """Exit status by the kind of a failure."""
 _NOT_RUNNING = (
@@ -102,9 +103,12 @@ class Client:
         query: Mapping[str, str | int | None] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Any:
+        import httpx
+
+        timeout = httpx.Timeout(_LONG.get(path[0], _ANSWER_SECONDS), connect=_CONNECT_SECONDS)
         wanted = {name: value for name, value in (query or {}).items() if value is not None}
         with self._http() as http:
-            answer = http.request(method, _url(path), params=wanted, json=body)
+            answer = http.request(method, _url(path), params=wanted, json=body, timeout=timeout)
             _raise_for(answer)
             return answer.json()
 

@@ -71,5 +71,9 @@ def read_private_key(path: Path) -> PrivateKey:
             return PrivateKey.parse(file.read(200).strip())
     except OSError as error:
         raise GatewayError(
-            "read private key", str(path), error.strerror or str(error), "`wardgate gateway init` makes one"
+            "read private key",
+            str(path),
+            error.strerror or str(error),
+            f"restore it from the backup; with a new one (umask 077; wg genkey > {path}), each device needs "
+            "its configuration anew",
         ) from error

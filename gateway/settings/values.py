@@ -17,7 +17,7 @@ D = TypeVar("D")
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
-_INTERFACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", re.ASCII)
+_INTERFACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,14}", re.ASCII)
 _GROUP: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}
 
@@ -178,9 +178,10 @@ def endpoint(text: str) -> str:
 
 
 def interface(text: str) -> str:
-    """Reads the name of a network interface (at most 15 bytes, see IFNAMSIZ)."""
+    """Reads the name of a network interface (at most 15 bytes, see IFNAMSIZ). The gate on it has the same
+    name, and pins have no dots."""
     if not _INTERFACE.fullmatch(text):
-        raise ValueError(f"{text!r} is no name of an interface: letters, digits, _ . -, at most 15")
+        raise ValueError(f"{text!r} is no name of an interface: letters, digits, _ -, at most 15")
     return text
 
 
