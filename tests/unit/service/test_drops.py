@@ -28,7 +28,8 @@ def test_a_drop_says_whose_what_and_why() -> None:
     assert (event.kind, event.device) == ("drop", "")
     assert event.details == {
         "user": "alice", "name": "laptop", "source": "10.9.0.2", "destination": "10.1.2.3",
-        "service": "22/tcp", "reason": "needs login", "at": "office.yaml:14:11", "rule": "lab", "suppressed": "3",
+        "service": "22/tcp", "reason": "needs login", "at": "office.yaml:14:11", "rule": "lab",
+        "suppressed": "3",
     }  # fmt: skip
     assert inside(DROP) == "10.9.0.2"
     assert inside(replace(DROP, direction=Direction.TO_DEVICE)) == "10.1.2.3"
