@@ -15,6 +15,7 @@ from wardgate.runtime.maps import object_name
 from wardgate.runtime.relocate import LinkedProgram
 from wardgate.runtime.spec import INSTRUCTION_BYTES, ProgramKind
 from wardgate.runtime.syscall import (
+    NO_REJECTION,
     OBJECT_NAME_BYTES,
     Cmd,
     Fd,
@@ -159,7 +160,7 @@ def load_program(
         complaint = ctypes.create_string_buffer(_FIRST_LOG)
         attempt.run(complaint, _LOG_STATISTICS)
         text = f"{text}\n{complaint.value.decode('utf-8', errors='replace')}"
-    if not text.strip():
+    if not text.strip() or -result in NO_REJECTION:
         raise bpf_error(Cmd.PROG_LOAD, -result, name=repr(linked.name))
     rejection = read_log(text, linked.lines)
     raise VerifierError(
