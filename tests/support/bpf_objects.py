@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import struct
 import subprocess
@@ -222,11 +223,11 @@ def bpf_fds() -> int:
 
 @contextmanager
 def room_for(count: int) -> Iterator[None]:
-    """This process can open so many files more, if those that it has were opened one after the other."""
+    """This process can open so many files more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with Path("/dev/null").open() as lowest:
-        free = lowest.fileno()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free + count, hard))
+    used = {int(entry.name) for entry in list(Path("/proc/self/fd").iterdir()) if entry.is_symlink()}
+    free = (number for number in itertools.count() if number not in used)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, count, None)), hard))
     try:
         yield
     finally:
