@@ -43,6 +43,8 @@ _DEVICES: Final = "devices"
 class FentryDetector:
     """See the module, and Detector for what it does. The gate is there before it, and has a map `devices`."""
 
+    looks = False
+
     def __init__(self, gate: str, program: bytes, own_key: bytes, on_roam: OnRoam) -> None:
         """Adopt or load. `program` is the compiled fentry_source(), `own_key` the public key of the gateway's
         device. DetectorError where this kernel cannot have it; then nothing is left of it."""

@@ -73,6 +73,8 @@ class Site(Networks):
         self.socket = folder / "control.sock"
         self.log = folder / "gateway.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: Sequence[str] = ()
+        """Of the command that starts the gateway."""
         self._clients = 0
         try:
             self.answerers = Answerers(self.servers)
@@ -119,7 +121,7 @@ class Site(Networks):
 
     def begin(self) -> subprocess.Popen[bytes]:
         """Start the gateway, and wait for nothing; its process."""
-        command = [sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
+        command = [*self.prefix, sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
         with self.gateway.enter(), self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env=self.environment(), start_new_session=True

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gateway_api import Api
 from gateway_site import BRIEFLY_S, DENIED, GREETING, LAB, LAB6, OPEN, Machine, Site, eventually, site
 from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.gateway.records import SESSIONS
@@ -44,6 +45,13 @@ def is_closed(machine: Machine) -> bool:
 def is_open(machine: Machine) -> bool:
     """Whether all of it is."""
     return all(machine.reaches(address, udp=udp) for address in (LAB, LAB6) for udp in (0, 1))
+
+
+def test_a_token_goes_as_soon_as_it_has_expired(running: Site) -> None:
+    # What is gone is not good again when somebody puts the clock back.
+    running.token("bob", "--for", "1s")
+    with Api(running.socket) as api:
+        eventually(lambda: api.get("/tokens") == [])
 
 
 def test_without_a_login_only_what_needs_none_is_open(alice: Machine) -> None:

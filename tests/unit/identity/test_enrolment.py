@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ from wardgate.gateway.errors import (
     RefusedError,
 )
 from wardgate.gateway.identity import TokenText, preshared_context
-from wardgate.gateway.ledger import verify
-from wardgate.gateway.records import AUDIT, SESSIONS
+from wardgate.gateway.ledger import Change, verify
+from wardgate.gateway.records import AUDIT, SESSIONS, TOKENS
 from wardgate.gateway.store import SqliteStore
 
 DAY = 86_400
@@ -136,6 +137,23 @@ def test_a_token_admits_until_it_expires(tmp_path: Path, after: float, admits: b
         else:
             with pytest.raises(RefusedError, match="expired"):
                 await node.enrolment.enrol(text, "laptop", key(0))
+
+    on_a_node(tmp_path, work)
+
+
+def test_a_token_that_has_no_uses_left_admits_nobody(tmp_path: Path) -> None:
+    """One that is spent is gone; whatever left one behind, it is of no use."""
+
+    async def work(node: Node) -> None:
+        token, text = await node.tokens.issue(ADMIN, "alice", lifetime_s=DAY)
+
+        async def spend(change: Change) -> None:
+            change.put(TOKENS, replace(token, uses=0), token.id)
+
+        await node.ledger.run("gateway", spend)
+        with pytest.raises(RefusedError, match="not valid"):
+            await node.enrolment.enrol(text, "laptop", key(0))
+        assert await node.devices.list() == []
 
     on_a_node(tmp_path, work)
 
@@ -296,6 +314,26 @@ def test_prefixes_that_the_policy_lost_meanwhile(tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match="tunnel prefixes"):
             await node.enrolment.enrol(text, "laptop", key(0))
         assert await held(node) == before
+
+    on_a_node(tmp_path, work)
+
+
+def test_what_is_told_once_is_told_though_the_kernel_refuses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a token would be spent, or be there, whose secret nobody has."""
+
+    async def work(node: Node) -> None:
+        async def refuse(revision: int) -> None:
+            raise GatewayError("enforce", f"revision {revision}", "the kernel refuses")
+
+        node.ledger.settle = refuse
+        text = await issue(node)
+        enrolled = await node.enrolment.enrol(text, "laptop", key(0))
+        assert await node.devices.list() == [enrolled.device]
+        assert caplog.text.count("is not in force yet: enforce revision") == 2
+        with pytest.raises(GatewayError, match="the kernel refuses"):
+            await node.devices.lock(ADMIN, enrolled.device.id)
 
     on_a_node(tmp_path, work)
 

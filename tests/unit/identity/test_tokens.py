@@ -78,3 +78,19 @@ def test_a_tokens_text_is_read_strictly(text: str) -> None:
     else:
         assert str(parsed) == text
         assert len(text) == 57
+
+
+def test_a_token_that_expired_is_not_good_again_when_the_clock_is_put_back(tmp_path: Path) -> None:
+    async def work(node: Node) -> None:
+        _, text = await node.tokens.issue(ADMIN, "alice", lifetime_s=DAY)
+        node.clock.at = BEGIN + DAY
+        assert await node.tokens.sweep("gateway") == 1
+        node.clock.at = BEGIN - 500
+        with pytest.raises(RefusedError) as caught:
+            await node.enrolment.enrol(text, "laptop", key(0))
+        assert str(caught.value) == NOT_VALID
+        # Nor does a clock that was wrong keep anybody from a new one.
+        _, newer = await node.tokens.issue(ADMIN, "alice", lifetime_s=DAY)
+        await node.enrolment.enrol(newer, "laptop", key(0))
+
+    on_a_node(tmp_path, work)
