@@ -284,7 +284,7 @@ def test_what_another_release_left_is_not_gone_on_with_and_goes_on_enforcing(
     assert not is_open(running)
     assert not alice.reaches(OPEN, wait_s=0.3)
     running.start()
-    eventually(lambda: alice.reaches(OPEN))
+    eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
     assert not alice.reaches(LAB, wait_s=0.3)
     log_in(alice)
     assert alice.reaches(LAB)
