@@ -47,6 +47,7 @@ TUNNEL4, TUNNEL6 = "10.9.0.1", "fd09::1"
 PORT, ENROLMENT_PORT, SERVICE_PORT = 51_820, 8080, 7000
 OPEN, LAB, DENIED, NAMED = "10.0.0.5", "10.1.2.3", "10.2.0.9", "10.3.0.7"
 LAB6 = "fd00:1::3"
+GROUP = "group:admins"
 POLICY = f"""\
 version: 1
 tunnel: [10.9.0.0/16, "fd09::/64"]
@@ -142,6 +143,14 @@ class Site(Networks):
         self._clients += 1
         machine = Machine(self, name, self._clients)
         self._made.callback(machine.close)
+        return machine
+
+    def connected(self, name: str, user: str) -> Machine:
+        """A machine of a user in group:admins: enrolled and connected, and not logged in."""
+        machine = self.client(name)
+        answer = machine.enrol(self.token(user, "--group", GROUP))
+        assert answer.status_code == 200, answer.text
+        machine.connect()
         return machine
 
     def token(self, user: str, *options: object) -> str:

@@ -16,6 +16,7 @@ from gateway_api import Api
 from gateway_site import (
     BRIEFLY_S,
     ENROLMENT_PORT,
+    GROUP,
     LAB,
     OPEN,
     OUTSIDE,
@@ -33,7 +34,6 @@ from wardgate.cli.demo.x25519 import generate
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
 ATTEMPTS = 3
-GROUP = "group:admins"
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,6 @@ from wardgate.runtime.pins import GatePins
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
-GROUP = "group:admins"
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
@@ -180,19 +178,10 @@ def running(made: Site) -> Site:
 @pytest.fixture(scope="module")
 def alice(running: Site) -> Machine:
     """A device with a session."""
-    machine = running.client("laptop")
-    assert machine.enrol(running.token("alice", "--group", GROUP)).status_code == 200
-    machine.connect()
+    machine = running.connected("laptop", "alice")
     machine.set_up()
-    log_in(machine)
+    machine.log_in_again()
     return machine
-
-
-def log_in(machine: Machine) -> None:
-    code, *machine.recovery = machine.recovery
-    machine.browser.get("/login?method=recovery")
-    machine.browser.submit("/login", code=code)
-    assert "You are logged in" in machine.browser.text, machine.browser.text
 
 
 def test_a_second_start_says_who_runs_it_and_harms_nothing(running: Site, alice: Machine) -> None:
@@ -226,7 +215,7 @@ def test_a_disk_that_is_full_meanwhile_takes_nothing_from_anybody(running: Site,
         eventually(lambda: api.get("/status")["problems"] == [])
         assert api.get("/audit/verify")["broken"] is None
         eventually(lambda: [one["state"] for one in api.get("/sessions")] == ["none"])
-    log_in(alice)
+    alice.log_in_again()
     assert alice.reaches(LAB)
 
 
@@ -258,7 +247,7 @@ def test_a_gate_that_was_taken_off_ends_the_gateway_and_closes_the_tunnel(
     eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
     # The gate is another, which knows of no login.
     assert not alice.reaches(LAB, wait_s=0.3)
-    log_in(alice)
+    alice.log_in_again()
     assert alice.reaches(LAB)
 
 
@@ -286,7 +275,7 @@ def test_what_another_release_left_is_not_gone_on_with_and_goes_on_enforcing(
     running.start()
     eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
     assert not alice.reaches(LAB, wait_s=0.3)
-    log_in(alice)
+    alice.log_in_again()
     assert alice.reaches(LAB)
 
 
@@ -304,7 +293,7 @@ def test_a_tunnel_that_is_gone_ends_the_gateway_and_the_next_start_makes_it_anew
     assert f"{running.interface}: its interface is gone" in said
     running.start()
     eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
-    log_in(alice)
+    alice.log_in_again()
     assert alice.reaches(LAB)
     with Api(running.socket) as api:
         assert api.get("/status")["problems"] == []

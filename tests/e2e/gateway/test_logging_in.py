@@ -30,11 +30,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def alice(running: Site) -> Machine:
     """A device that is enrolled and connected, whose user has not logged in."""
-    machine = running.client("laptop")
-    answer = machine.enrol(running.token("alice", "--group", "group:admins"))
-    assert answer.status_code == 200, answer.text
-    machine.connect()
-    return machine
+    return running.connected("laptop", "alice")
 
 
 def is_closed(machine: Machine) -> bool:
@@ -189,9 +185,7 @@ def test_sessions_expire_and_fall_idle_in_the_kernel(tmp_path: Path) -> None:
     ) as made:
         before = state_of(made.gateway)
         made.start()
-        machine = made.client("phone")
-        machine.enrol(made.token("bob", "--group", "group:admins"))
-        machine.connect()
+        machine = made.connected("phone", "bob")
         machine.log_in()
         begun = time.monotonic()
         while time.monotonic() < begun + 8:

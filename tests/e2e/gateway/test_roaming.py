@@ -51,10 +51,7 @@ def api(running: Site) -> Iterator[Api]:
 
 
 def connected(running: Site, user: str) -> Machine:
-    machine = running.client(f"{user}s-laptop")
-    answer = machine.enrol(running.token(user, "--group", "group:admins"))
-    assert answer.status_code == 200, answer.text
-    machine.connect()
+    machine = running.connected(f"{user}s-laptop", user)
     machine.set_up()
     return machine
 
@@ -67,16 +64,8 @@ def alice(running: Site) -> Machine:
 @pytest.fixture(scope="module")
 def bob(running: Site) -> Machine:
     machine = connected(running, "bob")
-    log_in(machine)
+    machine.log_in_again()
     return machine
-
-
-def log_in(machine: Machine) -> None:
-    """By the next of the recovery codes."""
-    code, *machine.recovery = machine.recovery
-    machine.browser.get("/login?method=recovery")
-    machine.browser.submit("/login", code=code)
-    assert "You are logged in" in machine.browser.text, machine.browser.text
 
 
 def is_authorised(api: Api, user: str) -> bool:
@@ -111,7 +100,7 @@ def answers(sock: socket.socket) -> bool:
 def test_moving_ends_the_session_and_what_it_had_opened(
     running: Site, api: Api, alice: Machine, bob: Machine
 ) -> None:
-    log_in(alice)
+    alice.log_in_again()
     assert running.wardgate("gateway", "status")["roaming"]["detector"] == "underlay"
     with flow(alice) as datagrams, flow(bob) as other, alice.connection(LAB) as connection:
         connection.sendall(b"before")
@@ -134,7 +123,7 @@ def test_moving_ends_the_session_and_what_it_had_opened(
         assert re.fullmatch(
             rf"moved from {re.escape(before)}:\d+ to {re.escape(after)}:\d+", told[-1]["details"]["reason"]
         )
-        log_in(alice)
+        alice.log_in_again()
         assert answers(datagrams)
         # What was sent in between was dropped; TCP sends it again.
         connection.settimeout(PATIENCE_S)
@@ -161,7 +150,7 @@ def test_a_flood_with_false_sources_logs_nobody_out_and_is_looked_at_seldom(
     running: Site, alice: Machine, bob: Machine
 ) -> None:
     with Api(running.socket) as api:
-        log_in(alice)
+        alice.log_in_again()
 
         def dumps() -> int:
             text = api.text("/metrics")
@@ -185,7 +174,7 @@ def test_a_flood_with_false_sources_logs_nobody_out_and_is_looked_at_seldom(
 
 
 def test_where_roaming_is_ignored_a_session_goes_along(running: Site, alice: Machine, bob: Machine) -> None:
-    log_in(alice)
+    alice.log_in_again()
     running.kill(signal.SIGTERM)
     with running.file.open("a") as file:
         file.write("roaming: {on_roam: ignore}\n")
