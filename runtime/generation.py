@@ -242,16 +242,18 @@ def build(
     config = {"link_header": int(link_header), "generation": number}
     entries = sizes(slots, uncovered_versions(manifest))
     resize = {**entries, SUBJECT_CLASS.name: class_entries(slots, bits)}
-    with ExitStack() as stack:
-        given = {**shared.maps, **_common_indexes(manifest, before, stack)}
-        loaded = stack.enter_context(load_object(spec, config=config, shared_maps=given, resize=resize))
-        generation.path.mkdir()
-        try:
+    try:
+        with ExitStack() as stack:
+            given = {**shared.maps, **_common_indexes(manifest, before, stack)}
+            loaded = stack.enter_context(load_object(spec, config=config, shared_maps=given, resize=resize))
+            generation.path.mkdir()
             _pin(generation, loaded, stored)
             shared.complete(pins, _of_scope(loaded, Scope.GATE), entries)
-        except BaseException:
+    except BaseException:
+        # Only now that what was loaded is closed: it may be for want of fds, and removing takes some.
+        if generation.path.is_dir():
             generation.remove()
-            raise
+        raise
     return generation
 
 

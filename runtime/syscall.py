@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Final
 
 from wardgate.runtime import privileges
-from wardgate.runtime.errors import BpfError, PrivilegeError, UnsupportedError
+from wardgate.runtime.errors import TOO_MANY_FILES, BpfError, PrivilegeError, UnsupportedError
 from wardgate.runtime.fd import Fd as Fd
 from wardgate.runtime.machine import syscall_number
 
 OBJECT_NAME_BYTES: Final = 16
 """BPF_OBJ_NAME_LEN, with the zero at its end."""
+
+
+NO_REJECTION: Final = frozenset({errno.EAGAIN, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What can fail beside the verifier, whose log is then of what it did not reject."""
 
 
 class Cmd(IntEnum):
@@ -105,6 +109,9 @@ def _syscall() -> tuple[ctypes._NamedFuncPointer, int]:
 _REMEDIES: Final = {
     errno.E2BIG: "this kernel does not know an attribute that is asked for, or the size is over its limit",
     errno.ENOMEM: "free memory or raise the memory limit of the cgroup",
+    errno.EMFILE: TOO_MANY_FILES,
+    errno.ENFILE: "the machine has too many open files: raise fs.file-max",
+    errno.EAGAIN: "it was interrupted again and again: try again",
     errno.ENOENT: "check that it exists",
     errno.EEXIST: "it exists already: remove it first",
     errno.EBUSY: "it is in use: detach or close it first",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
 
-from wardgate.runtime.errors import UnsupportedError, WardgateError
+from wardgate.runtime.errors import TOO_MANY_FILES, UnsupportedError, WardgateError, describe_errno
 from wardgate.runtime.info import MapInfo
 from wardgate.runtime.layout.maps import MapFlag, MapType
 from wardgate.runtime.syscall import Fd
@@ -38,6 +39,10 @@ class MapView:
             raise WardgateError(
                 "map into memory", repr(name), "it is frozen", "open the view with writable=False"
             ) from None
+        except OSError as error:
+            remedy = TOO_MANY_FILES if error.errno == errno.EMFILE else ""
+            cause = describe_errno(error.errno or 0)
+            raise WardgateError("map into memory", repr(name), cause, remedy) from None
         self._bytes = memoryview(self._memory)
         values = self._bytes[: self.stride * self.slots]
         self._cells = {size: values.cast(code) for size, code in _FORMATS.items()}  # type: ignore[call-overload]

@@ -195,6 +195,10 @@ class Control(Protocol):
     def audit(self) -> Audit:
         """See Audit."""
 
+    @property
+    def enrolment_page(self) -> str:
+        """Where people enrol a device; empty where there is no page."""
+
     async def configuration(self, device: Device) -> str:
         """What a device's WireGuard needs, in wg-quick form, without its private key."""
 

@@ -178,7 +178,10 @@ def tokens_router(control: Control) -> APIRouter:
             addresses=tuple(new.addresses),
             replaces=new.replaces,
         )
-        return IssuedToken(token=TokenDocument.of(token), text=text)
+        page = control.enrolment_page
+        # Behind `#`: browsers send that part to no server, so it is in no log.
+        link = f"{page}#token={text}" if page else ""
+        return IssuedToken(token=TokenDocument.of(token), text=text, link=link)
 
     @router.delete("/{token}", operation_id="revoke_token")
     async def revoke_token(actor: Actor, token: Name) -> Done:

@@ -190,7 +190,8 @@ def check_forwarding(versions: set[int], *, enable: bool, state: ForwardingState
         name,
         False,
         "; ".join([f"it is off ({what}), so that devices reach nothing behind the gateway", *notes]),
-        f"let the gateway switch it on, or: sysctl -w {' '.join([*traps, commands])}",
+        "let the gateway switch it on (network: {forwarding: enable} in gateway.yaml), or: "
+        f"sysctl -w {' '.join([*traps, commands])}",
     )
 
 

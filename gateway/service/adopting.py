@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from wardgate.gateway.errors import GatewayError
 from wardgate.gateway.settings import Settings
@@ -13,9 +14,12 @@ from wardgate.runtime.gate import Gate
 from wardgate.runtime.pins import LockError, PinError
 from wardgate.runtime.stored import StoredManifestError
 
+_FOREIGN: Final = (MapMismatchError, StoredManifestError, PinError)
+"""What the runtime says of a gate that it cannot read; PinError also says other things."""
+
 
 class ForeignGateError(GatewayError):
-    """The gate that is there is one of another release. It goes on as it is."""
+    """The gate that is there cannot be gone on with: another release made it, say. It goes on as it is."""
 
 
 def own_device(settings: Settings, key: PrivateKey | None) -> WireGuardDevice | None:
@@ -51,7 +55,7 @@ def guarded(interface: str) -> bool:
             return False
         try:
             return Gate.open(interface).enforces()
-        except (LockError, PinError):
+        except (LockError, *_FOREIGN):
             raise
         except WardgateError:
             return False
@@ -61,13 +65,13 @@ def guarded(interface: str) -> bool:
 def _foreign_told(interface: str) -> Iterator[None]:
     try:
         yield
-    except (MapMismatchError, StoredManifestError, PinError) as error:
+    except _FOREIGN as error:
         if isinstance(error, PinError) and error.operation != "read pin":
             raise
         raise ForeignGateError(
             "take over gate",
             interface,
-            f"another release made it, and this one cannot go on with it ({error.cause}); "
+            f"this release cannot go on with the one that is there ({error.cause}); "
             "it goes on judging packets as before",
             "run `wardgate gateway stop`, which takes the tunnel away before the gate, and start again: "
             "everybody is cut off meanwhile, and logs in anew",

@@ -41,11 +41,11 @@ from wardgate.gateway.service import preparing
 from wardgate.gateway.service.adopting import guarded, make_gate, own_device
 from wardgate.gateway.service.control import ServiceControl
 from wardgate.gateway.service.desk import ServiceDesk
-from wardgate.gateway.service.drops import DropReader
+from wardgate.gateway.service.drops import DropReader, as_event, inside
 from wardgate.gateway.service.health import Health, TunnelLostError
 from wardgate.gateway.service.naming import keep_names
 from wardgate.gateway.service.people import People
-from wardgate.gateway.service.roams import detector_for, follow_roams
+from wardgate.gateway.service.roams import detector_for, follow_roams, watch_detector
 from wardgate.gateway.service.web import Web
 from wardgate.gateway.sessions import Sessions
 from wardgate.gateway.sessions.boot import boot_id
@@ -173,6 +173,7 @@ class Gateway:
         self._run("enforcement", self.enforcer.run())
         self._run("policy", self.keeper.run())
         self._run("roaming", follow_roams(self.detector, self.sessions, self.problems))
+        self._run("detector", watch_detector(self.detector, self.problems))
         self._run("names", keep_names(self.names, self.keeper, self._asker, self.problems))
         self._run("sessions", self._every(_SWEEP_S, "sessions", self.sessions.sweep))
         health = Health(settings.interface, self.tunnel.gate, self._kernel)
@@ -302,21 +303,18 @@ class Gateway:
 
     def _dropped(self, event: DropEvent) -> None:
         """A packet was dropped: whoever it was of may want to know that a login helps."""
-        if (
-            self._over.is_set()
-            or event.reason not in _LOGIN_HELPS
-            or event.source is None
-            or event.destination is None
-        ):
+        if self._over.is_set():
             return
-        from_device = event.direction is Direction.FROM_DEVICE
-        device = self.world.at_address(str(event.source if from_device else event.destination))
-        if device is None:
+        device = self.world.at_address(inside(event))
+        self.bus.publish(as_event(event, device))
+        if device is None or event.reason not in _LOGIN_HELPS:
             return
         if event.reason is not Reason.NEEDS_LOGIN:
             self._run_once("look", self.sessions.look(device))
         details = {
-            "destination": str(event.destination if from_device else event.source),
+            "destination": str(
+                event.destination if event.direction is Direction.FROM_DEVICE else event.source
+            ),
             "service": event.service,
             "rule": event.rule.text if event.rule else "",
             "reason": event.reason.label,

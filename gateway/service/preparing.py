@@ -48,9 +48,9 @@ def check(settings: Settings) -> tuple[Check, ...]:
         )
     )
     ignored = {"forwarding"} if settings.network.forwarding == "ignore" else set()
-    failed = [one for one in checks if not one.ok and one.name not in ignored]
-    if failed:
-        raise NotReadyError(checks)
+    found = [one for one in checks if one.name not in ignored]
+    if not all(one.ok for one in found):
+        raise NotReadyError(found)
     return checks
 
 

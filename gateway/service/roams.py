@@ -7,7 +7,7 @@ import itertools
 from typing import Final
 
 from wardgate.gateway.enforcement import Problems
-from wardgate.gateway.roaming import DETECTORS, Detector, OnRoam, Roamed, open_detector
+from wardgate.gateway.roaming import DETECTORS, Detector, DetectorError, OnRoam, Roamed, open_detector
 from wardgate.gateway.roaming import Tunnel as Watched
 from wardgate.gateway.sessions import Sessions
 from wardgate.gateway.settings import Settings
@@ -16,6 +16,8 @@ from wardgate.runtime.errors import WardgateError
 
 PART: Final = "roaming"
 ASKING: Final = "wireguard"
+WATCHING: Final = "detector"
+_LOOK_S: Final = 5.0
 _WAITS: Final = (0.2, 1.0, 5.0)
 """Seconds to wait after failures in a row."""
 
@@ -80,6 +82,22 @@ async def _end(change: Roamed, sessions: Sessions, problems: Problems) -> None:
         else:
             problems.mended(PART)
             return
+
+
+async def watch_detector(detector: Detector, problems: Problems) -> None:
+    """Say what the detector cannot see, for as long as that is so. DetectorError where one that works in the
+    kernel has been taken away: then nobody is watched, and the next start puts it back."""
+    while True:
+        status = detector.status()
+        if status.failure and not detector.looks:
+            raise DetectorError(status.detector, status.failure, "start the gateway again")
+        causes = [status.failure] if status.failure else []
+        causes += [f"{name} is not watched: {cause}" for name, cause in sorted(status.uncovered.items())]
+        if causes:
+            problems.raised(WATCHING, DetectorError(status.detector, "; ".join(causes)))
+        else:
+            problems.mended(WATCHING)
+        await asyncio.sleep(_LOOK_S)
 
 
 def _wait(failures: int) -> float:

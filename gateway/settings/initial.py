@@ -6,7 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 from typing import Final
@@ -20,8 +20,6 @@ from wardgate.gateway.wireguard import PrivateKey
 
 DEFAULT_ADDRESSES: Final = (ip_interface("10.9.0.1/16"), ip_interface("fd09::1/64"))
 """Private and unique local ranges (RFC 1918, RFC 4193): change them where they are in use already."""
-
-DEFAULT_PORT: Final = 51_820
 
 _SETTINGS: Final = """\
 # A Wardgate gateway. docs/gateway.md of the project explains every setting; what is commented out is the
@@ -106,27 +104,35 @@ policies:
 
 @dataclass(frozen=True, slots=True)
 class Initial:
-    """What to write. `endpoint`: HOST:PORT for clients."""
+    """What to write. `endpoint`: HOST:PORT for clients; WireGuard gets the same port."""
 
     folder: Path
     state: Path
     endpoint: str
     interface: str = "wg0"
-    port: int = DEFAULT_PORT
     addresses: Sequence[IPv4Interface | IPv6Interface] = DEFAULT_ADDRESSES
 
 
-async def initialise(wanted: Initial) -> Settings:
-    """Write what is not there yet, each file for its owner only; the settings. Nothing is replaced:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The settings of a new gateway. `written`: the files that were made, `kept`: those that were there."""
+
+    settings: Settings
+    written: Sequence[Path]
+    kept: Sequence[Path]
+
+
+async def initialise(wanted: Initial) -> Made:
+    """Write what is not there yet, each file for its owner only. Nothing is replaced:
     ExistsError where there are settings already. GatewayError, PolicyError where what was asked for makes no
-    settings."""
+    settings. They get their name last: whoever is interrupted does it again."""
     path = wanted.folder / "gateway.yaml"
     if path.exists():
-        raise ExistsError("write settings", str(path), "it is there already", "change it, or remove it first")
+        raise _there(path)
     networks = [address.network for address in wanted.addresses]
     text = _SETTINGS.format(
         interface=wanted.interface,
-        port=wanted.port,
+        port=wanted.endpoint.rpartition(":")[2],
         endpoint=_quoted(wanted.endpoint),
         addresses=", ".join(f'"{address}"' for address in wanted.addresses),
         state=_quoted(str(wanted.state.absolute())),
@@ -136,9 +142,13 @@ async def initialise(wanted: Initial) -> Settings:
         _make_state(wanted.state)
     except OSError as error:
         raise _failed(error, wanted.folder) from error
-    _write(path, text)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    _write(new, text)
     try:
-        settings = read_settings(path)
+        settings = replace(read_settings(new), file=path.absolute())
+        others = (settings.policy, settings.private_key, settings.sealing_key, settings.database)
+        kept = [one for one in others if one.exists()]
         if not settings.policy.exists():
             _write(settings.policy, _POLICY.format(tunnel=", ".join(f'"{network}"' for network in networks)))
         if not settings.private_key.exists():
@@ -147,11 +157,18 @@ async def initialise(wanted: Initial) -> Settings:
             Sealer.create(settings.sealing_key)
         async with await SqliteStore.open(settings.database):
             pass
-    except BaseException:
-        # So that it can be done again; what else is there by now is kept then.
-        path.unlink()
-        raise
-    return settings
+        path.hardlink_to(new)
+    except FileExistsError:
+        raise _there(path) from None
+    except OSError as error:
+        raise _failed(error, path) from error
+    finally:
+        new.unlink()
+    return Made(settings, [one for one in (settings.file, *others) if one not in kept], kept)
+
+
+def _there(path: Path) -> ExistsError:
+    return ExistsError("write settings", str(path), "it is there already", "change it, or remove it first")
 
 
 def _make_state(folder: Path) -> None:

@@ -207,6 +207,8 @@ class MemoryDesk:
         self.logins: list[tuple[str, str]] = []
         self.watchers: dict[str, list[asyncio.Queue[PortalEvent | None]]] = {}
         self.routes = 4
+        self.looks = 0
+        """How often a session was looked up: by a page, and then by its stream of events."""
 
     async def device_at(self, address: str) -> Device | None:
         return self.devices.get(address)
@@ -227,6 +229,7 @@ class MemoryDesk:
         self.tell(device_id, SessionEvent("ended", reason))
 
     async def session(self, device_id: str) -> SessionView:
+        self.looks += 1
         return self.sessions.get(device_id, NO_SESSION)
 
     def tell(self, device_id: str, event: PortalEvent | None) -> None:

@@ -13,6 +13,7 @@ from wardgate.cli import gateway_words, options, outfile
 from wardgate.cli.console import Console, dumps
 from wardgate.cli.control import Client, gateway
 from wardgate.cli.failures import POLICY_SAYS_NO, USAGE, CommandError
+from wardgate.cli.lazily import Group
 
 if TYPE_CHECKING:
     from wardgate.gateway.ledger import Verified
@@ -28,7 +29,7 @@ def _as_hash(_context: click.Context, _parameter: click.Parameter, text: str | N
     return text
 
 
-@click.group("audit")
+@click.group("audit", cls=Group)
 def audit_command() -> None:
     """List, verify and export the audit log.
 
@@ -38,7 +39,10 @@ def audit_command() -> None:
 
 
 @audit_command.command("list")
-@click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many, from the end.")
+@click.option(
+    "--last", metavar="NUMBER", type=click.IntRange(1), default=20, show_default=True,
+    help="How many, from the end.",
+)  # fmt: skip
 @click.option("--after", type=click.IntRange(0), metavar="NUMBER", help="All that follow this entry instead.")
 @gateway
 @options.common

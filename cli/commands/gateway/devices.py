@@ -11,15 +11,16 @@ from wardgate.cli import gateway_words, options
 from wardgate.cli.console import Console
 from wardgate.cli.control import Client, gateway
 from wardgate.cli.failures import USAGE, CommandError
+from wardgate.cli.lazily import Group
 
 _DEVICE = click.argument("device", metavar="DEVICE")
+_KEY_BYTES = 200
+"""More than a file with a private key has."""
 _PRIVATE_KEY = re.compile(r"\s*#?\s*PrivateKey\b")
 """The line for it, also as a comment."""
-_MOST_KEY_BYTES = 1_000
-"""Of a file with a private key, which has 44 and a line end."""
 
 
-@click.group("devices")
+@click.group("devices", cls=Group)
 def devices_command() -> None:
     """Add, list, lock and remove devices, and print their WireGuard configuration.
 
@@ -101,7 +102,12 @@ def add_command(
     keepalive: int | None,
     no_preshared: bool,
 ) -> None:
-    """Add a device of a user. Its private key stays on the device."""
+    """Add a device of a user. Its private key stays on the device.
+
+    \b
+    wg genkey | tee laptop.key | wg pubkey
+    wardgate gateway devices add alice laptop WHAT-THAT-PRINTED
+    """
     body = {
         "user": user,
         "name": name,
@@ -190,10 +196,14 @@ def config_command(
     """Print a device's WireGuard configuration, as wg-quick takes it.
 
     The gateway has no private keys: without --private-key the line for it is missing.
+
+    \b
+    wardgate gateway devices config alice/laptop > wg0.conf
+    wardgate gateway devices config alice/phone --qr --private-key phone.key
     """
     found = gateway.device(device)
     document = gateway.get("devices", found["id"], "config")
-    text = document["text"] if key_file is None else _with_key(document, key_file.read(_MOST_KEY_BYTES))
+    text = document["text"] if key_file is None else _with_key(document, key_file)
     if console.json:
         console.document({**document, "text": text})
     elif qr:
@@ -206,15 +216,15 @@ def config_command(
         console.text(text.rstrip("\n"))
 
 
-def _with_key(document: Mapping[str, Any], content: bytes) -> str:
-    """A configuration with the private key, which is a file's content, as the first line of its interface."""
-    key = content.decode("ascii", "replace").strip()
+def _with_key(document: Mapping[str, Any], file: BinaryIO) -> str:
+    """A configuration with the private key as the first line of its interface."""
     from wardgate.gateway.errors import GatewayError
     from wardgate.gateway.identity.keys import public_key_of
 
     try:
+        key = file.read(_KEY_BYTES).decode("ascii").strip()
         public_key = public_key_of(key)
-    except GatewayError:
+    except (GatewayError, UnicodeDecodeError):
         raise CommandError("that is no private key of WireGuard", "make one with wg genkey", USAGE) from None
     if public_key != document["device"]["public_key"]:
         raise CommandError(

@@ -9,12 +9,13 @@ import click
 from wardgate.cli import gateway_words, options
 from wardgate.cli.console import Console
 from wardgate.cli.control import Client, gateway
+from wardgate.cli.lazily import Group
 
 _NAME = click.argument("name", metavar="USER")
 _GROUP = click.argument("group", metavar="GROUP")
 
 
-@click.group("users")
+@click.group("users", cls=Group)
 def users_command() -> None:
     """Add, list, lock and remove users, and say which groups they are in.
 

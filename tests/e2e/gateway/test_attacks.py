@@ -340,7 +340,7 @@ def test_slow_clients_keep_nobody_waiting(alice: Machine, mallory: Machine) -> N
             alice.browser.get("/")
             assert alice.browser.status == 200
         with alice.namespace.enter():
-            assert httpx.get(f"http://{OUTSIDE}:{ENROLMENT_PORT}/enrol").status_code == 200
+            assert httpx.get(f"http://{OUTSIDE}:{ENROLMENT_PORT}/enrol", timeout=60).status_code == 200
     finally:
         for connection in slow:
             connection.close()

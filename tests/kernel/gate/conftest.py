@@ -9,6 +9,7 @@ import json
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -222,7 +223,7 @@ def _manifest(
         ),
         buckets=(),
         tables=(m.Table("action", ".rodata.t_action", 4, 4, "class to action"),),
-        tables_digest="",
+        tables_digest=m.digest_of_tables({".rodata.t_action": struct.pack("<4I", 0, *actions)}),
         parameters={"class_bits": class_bits},
         maps=(
             m.MapUse("addresses", "gate", 131072), m.MapUse("devices", "gate", 65536),

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from bpf_objects import room_for
 from fixture_gates import (
     ALICE,
     BOB,
@@ -172,6 +173,39 @@ def test_what_cannot_be_made_leaves_nothing(net, gate_name, build) -> None:
         with pytest.raises(PinError, match="no gate of this name"):
             Gate.open(gate_name)
     assert not GatePins(gate_name).exists()
+
+
+def test_too_few_files_leave_what_was_there(net, gate_name, build) -> None:
+    """Wherever it is that there is no room for another: also for taking back what was made until then."""
+    first, second = read_artefact(build(OPEN)), read_artefact(build(SESSION))
+    pins = GatePins(gate_name)
+
+    def least(change: Callable[[], object], unchanged: Callable[[], bool]) -> int:
+        """The least room for files in which the change is made; with less, all is as before."""
+        told: list[str] = []
+        for room in range(3, 100):
+            try:
+                with room_for(room):
+                    change()
+            except (WardgateError, OSError) as error:
+                told.append(str(error))
+                assert unchanged(), room
+            else:
+                assert all("open files" in text for text in told)
+                return room
+        raise AssertionError("no room is enough")
+
+    with net.at_gateway():
+        # More than for what is loaded.
+        assert least(lambda: make(net, gate_name, first), lambda: not pins.root.exists()) > 14
+        gate = Gate.open(gate_name)
+        gate.set_devices([ALICE])
+        assert (
+            least(lambda: gate.swap(second), lambda: [one.path.name for one in generations(pins)] == ["1"])
+            > 14
+        )
+        assert gate.status().generation == 2
+        assert gate.enforces()
 
 
 def test_without_privileges_there_is_an_error_and_no_traceback(net, gate_name, build) -> None:

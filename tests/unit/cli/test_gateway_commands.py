@@ -15,7 +15,8 @@ from pathlib import Path
 import gateway_fakes
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from gateway_fakes import SECRET
+from gateway_fakes import ENROLMENT, SECRET
+from wardgate.cli.control import Client
 from wardgate.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -149,8 +150,8 @@ def test_a_configuration_gets_the_private_key_here(run, tmp_path):
     assert "no private key" in run.err
     key.write_bytes(bytes(range(256)) * 100)
     run("devices", "config", "alice/laptop", "--private-key", key, status=2)
-    for wrong in (PRIVATE[:-2] + "==", "", base64.b64encode(b"x" * 32).decode()):
-        key.write_text(wrong)
+    for wrong in (PRIVATE[:-2] + "==", "", base64.b64encode(b"x" * 32).decode(), "\xff\0"):
+        key.write_bytes(wrong.encode("latin-1"))
         run("devices", "config", "alice/laptop", "--private-key", key, status=2)
         assert not wrong or wrong not in run.err
 
@@ -158,6 +159,7 @@ def test_a_configuration_gets_the_private_key_here(run, tmp_path):
 def test_tokens(run):
     assert run("tokens", "issue", "alice", "--uses", "2", "--for", "2h") == f"{SECRET}\n"
     assert "2 uses, until 2023-11-15 00:13:20 UTC" in run.err
+    assert run.err.endswith(f"or as a link: {ENROLMENT}#token={SECRET}\n")
     assert SECRET not in run("tokens", "list")
     assert run.json("tokens", "list")[0]["uses"] == 2
     assert run("tokens", "revoke", "tok-1") == "revoked: tok-1\n"
@@ -185,7 +187,11 @@ def test_a_policy_is_applied_and_rolled_back(run, policy, tmp_path):
     run("policy", "show", "1", "-o", tmp_path / "out")
     assert (tmp_path / "out" / "policy.yaml").read_text() == POLICY
     assert (tmp_path / "out" / "groups.yaml").read_text() == GROUPS
+    (tmp_path / "out" / "policy.yaml").unlink()
     run("policy", "show", "-o", tmp_path / "out", status=3)
+    # Nothing of it is written where something is in the way.
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["groups.yaml"]
+    assert "groups.yaml is there already\n  help: name another folder" in run.err
     assert [line.split()[0] for line in run("policy", "history").splitlines()] == ["number", "1", "2"]
     run("policy", "rollback", status=2)
     assert run("policy", "rollback", "--yes").startswith("in force again: policy 1 ")
@@ -250,7 +256,7 @@ def test_the_audit_log_is_listed_verified_and_exported(run, tmp_path):
     assert run("audit", "verify", "--file", path, status=1).startswith("BROKEN at entry 2: ")
     document = run.json("audit", "verify", "--file", path, status=1)
     assert (document["ok"], document["status"], document["broken"]) == (False, 1, 2)
-    for content in (b"nonsense\n", b"\xff\xfe", b"[" * 100_000, b"{}", b"[]", b'"x"', b"\n"):
+    for content in (b"nonsense\n", bytes(1000), b"\xff\xfe", b"[" * 100_000, b"{}", b"[]", b'"x"', b"\n"):
         path.write_bytes(content)
         run("audit", "verify", "--file", path, status=2)
         assert "no entry of an audit log" in run.err
@@ -421,10 +427,38 @@ def test_who_may_not_connect_is_told_what_to_do(capfd):
     assert "help: run as root, or join the group" in err
 
 
-@pytest.mark.parametrize("name", ["..", ".", ""])
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "ursula\u0301", "--json", "a\nb", "\udcff"])
 def test_what_cannot_be_a_name_is_usage(capsys, name):
-    assert main(["gateway", "users", "remove", name]) == 2
+    assert main(["gateway", "users", "remove", "--", name]) == 2
     assert "names nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["", "x" * 108, "a\0b"])
+def test_what_is_no_path_of_a_socket_is_usage(capsys, path):
+    assert main(["gateway", "status", "--socket", path]) == 2
+    assert "no path of a socket" in capsys.readouterr().err
+
+
+def test_what_is_not_utf8_is_usage(run):
+    run("users", "add", "\udcff", status=2)
+    assert "not UTF-8" in run.err
+
+
+def test_events_are_chosen(run, monkeypatch):
+    told = [
+        {"event": "drop", "time": "T", "user": "alice", "rule": 'a "b"'},
+        {"event": "drop", "time": "T", "user": "bob"},
+        {"event": "login", "time": "T", "user": "alice"},
+        {"event": "lost", "time": "T", "count": 2},
+    ]
+    monkeypatch.setattr(Client, "lines", lambda *_: iter(told))
+    assert run("events", "--only", "drop", "--as", "alice", status=3).splitlines() == [
+        r'T drop user=alice rule="a \"b\""',
+        "T lost count=2",
+    ]
+    assert len(run("events", status=3).splitlines()) == 4
+    run("events", "--only", "drops", status=2)
+    assert "there is no event 'drops'; there are login," in run.err
 
 
 def test_the_socket_may_be_named_by_the_environment(monkeypatch, capsys):
@@ -446,6 +480,7 @@ def test_help_fits_80_columns(capsys, monkeypatch, command):
     assert main(["gateway", *command.split(), "--help"]) == 0
     output = capsys.readouterr()
     assert max(map(len, output.out.splitlines())) <= 80
+    assert not any(line.endswith("...") for line in output.out.splitlines()[1:])
     assert output.err == ""
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from wardgate.gateway.enforcement import Problems
-from wardgate.gateway.roaming import Roamed
+from wardgate.gateway.roaming import DetectorError, DetectorStatus, OnRoam, Roamed
 from wardgate.gateway.service import roams
-from wardgate.gateway.service.roams import follow_roams
+from wardgate.gateway.service.roams import follow_roams, watch_detector
 from wardgate.runtime.errors import WardgateError
 
 
@@ -110,3 +111,44 @@ def test_a_detector_that_ends_is_not_gone_on_without() -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
         follow(Ending([], end), Problems(), asyncio.Event())
     assert "the detector ended" in str(caught.value.exceptions[0])
+
+
+class Watching:
+    """A detector whose state is each of these in turn, and then the end."""
+
+    def __init__(self, looks: bool, *states: DetectorStatus) -> None:
+        self.looks = looks
+        self._states = list(states)
+
+    def status(self) -> DetectorStatus:
+        if not self._states:
+            raise EOFError
+        return self._states.pop(0)
+
+
+def watch(detector: Any, problems: Problems) -> None:
+    with pytest.raises(EOFError):
+        asyncio.run(watch_detector(detector, problems))
+
+
+GOOD = DetectorStatus("underlay", OnRoam.CHALLENGE, 1)
+
+
+@pytest.mark.parametrize("what", [{"failure": "no answer"}, {"uncovered": {"eth0": "no room"}}])
+def test_what_a_detector_cannot_see_is_a_problem_while_it_is_so(
+    monkeypatch: pytest.MonkeyPatch, what: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(roams, "_LOOK_S", 0.0)
+    problems = Problems()
+    watch(Watching(True, replace(GOOD, **what)), problems)
+    (one,) = problems.now()
+    assert one.part == "detector"
+    assert next(iter(what.values())) == "no answer" or "eth0 is not watched: no room" in one.cause
+    watch(Watching(True, GOOD), problems)
+    assert not problems.now()
+
+
+def test_without_its_detector_in_the_kernel_a_gateway_does_not_go_on() -> None:
+    gone = replace(GOOD, detector="fentry", failure="it is at work no longer")
+    with pytest.raises(DetectorError, match="no longer"):
+        asyncio.run(watch_detector(Watching(False, gone), Problems()))  # type: ignore[arg-type]

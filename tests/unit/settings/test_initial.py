@@ -1,4 +1,4 @@
-"""What `gateway init` writes: what was asked for, private, and nothing of others' touched."""
+"""What `gateway init` writes: what was asked for, private, whole, and nothing of others' touched."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from wardgate.cli.main import main
 from wardgate.compiler.language import PolicyError, load_policy
 from wardgate.gateway.challenges import Sealer
 from wardgate.gateway.errors import ExistsError, GatewayError
 from wardgate.gateway.service.preparing import read_private_key
-from wardgate.gateway.settings import Settings, read_settings
+from wardgate.gateway.settings import Settings, initial, read_settings
 from wardgate.gateway.settings.initial import Initial, initialise
 
 
@@ -22,7 +23,7 @@ def wanted(folder: Path) -> Initial:
 
 
 def made(what: Initial) -> Settings:
-    return asyncio.run(initialise(what))
+    return asyncio.run(initialise(what)).settings
 
 
 def test_a_new_gateway_has_all_files_for_its_owner_alone(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_paths_are_what_they_are(tmp_path: Path, name: str) -> None:
         {"endpoint": "a:1\nstate: /elsewhere"},
         {"interface": "wg.0"},
         {"interface": "wg0\nport: 7"},
-        {"port": 0},
+        {"endpoint": "vpn.example.org:0"},
     ],
 )
 def test_what_makes_no_settings_leaves_none(tmp_path: Path, wrong: dict[str, object]) -> None:
@@ -110,3 +111,34 @@ def test_what_fails_can_be_done_again_and_keeps_the_keys(tmp_path: Path) -> None
     assert len(keys) == 2
     made(wanted(tmp_path))
     assert {path: path.read_bytes() for path in keys} == keys
+
+
+def test_what_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(initial.Sealer, "create", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made(wanted(tmp_path))
+    key = (tmp_path / "state" / "wireguard.key").read_bytes()
+    again = asyncio.run(initialise(wanted(tmp_path)))
+    assert [one.name for one in again.kept] == ["policy.yaml", "wireguard.key"]
+    assert again.settings.private_key.read_bytes() == key
+    assert modes(tmp_path / "etc").keys() == {"gateway.yaml", "policy.yaml"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--endpoint", "vpn.example.org"), ("--endpoint", "vpn:99999"), ("--endpoint", 'a"b:1'),
+        ("--interface", "wg.0"), ("--interface", "a b"), ("--address", "10.0.0.0/8"),
+        ("--address", "10.9.0.1/16", "--address", "10.8.0.1/16"),
+    ],
+)  # fmt: skip
+def test_wrong_options_are_usage_and_write_nothing(tmp_path, capsys, options) -> None:
+    words = ["gateway", "init", "--folder", str(tmp_path / "a"), "--state", str(tmp_path / "b")]
+    endpoint = [] if "--endpoint" in options else ["--endpoint", "vpn:1"]
+    assert main([*words, *endpoint, *options]) == 2
+    assert options[0] in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
