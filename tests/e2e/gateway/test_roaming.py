@@ -30,7 +30,7 @@ from wardgate.cli.demo.gateway.networks import UPLINK
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
-FLOOD = 30_000
+FLOOD = 100_000
 """Packets with sources that are none."""
 BURST, RATE, LAST_S = 12, 4.0, 5.0
 """Looks of the watch: at once, a second after that, and how long after the last packet (roaming/pace.py)."""

@@ -31,7 +31,7 @@ from benchmarks.roaming_tunnel import PORT, RoamingTunnel
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
 MOVES = 15
-FORGED = 30_000
+FORGED = 100_000
 PEERS = 10_000
 PATIENCE = 60.0
 
