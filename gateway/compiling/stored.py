@@ -35,7 +35,7 @@ def bundle_of_parts(parts: Sequence[str], digest: str) -> Bundle:
         packed = base64.b64decode("".join(parts), validate=True)
         document = json.loads(unpacker.decompress(packed, _ESCAPED * MOST_BYTES))
         bundle = Bundle(document["main"], document["files"])
-    except (ValueError, KeyError, TypeError, AttributeError, zlib.error, InvalidError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error, InvalidError):
         # Whatever it is instead, it is told below.
         bundle = None
     if bundle is None or bundle.digest != digest:

@@ -92,6 +92,24 @@ def test_what_somebody_else_changed_since_stays(state_file, system):
     assert system.read("ipv6/conf/all/forwarding") == "0"
 
 
+def test_a_setting_with_a_third_value_was_somebody_elses_last(state_file, system):
+    system.run("ip", "route", "add", "default", "via", "2001:db8::2", "dev", "eth", "proto", "ra")
+    system.write("ipv6/conf/eth/accept_ra", "1")
+    made = Forwarding(state_file)
+    made.enable((6,))
+    system.write("ipv6/conf/eth/accept_ra", "0")
+    made.restore()
+    assert Path("/proc/sys/net/ipv6/conf/eth/accept_ra").read_text() == "0\n"
+
+
+def test_what_was_switched_on_one_after_the_other_is_put_back_together(state_file):
+    before = everything()
+    for version in (4, 6):
+        Forwarding(state_file).enable((version,))
+    Forwarding(state_file).restore()
+    assert everything() == before
+
+
 def test_a_process_that_was_killed(state_file):
     before = everything()
     script = (

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from wardgate.gateway.challenges import Sealer
+from wardgate.gateway.errors import GatewayError
 from wardgate.gateway.ledger import Ledger
 from wardgate.gateway.metrics import Counters
 from wardgate.gateway.service.people import People
@@ -26,7 +27,7 @@ def with_people(folder: Path, more: str, work: Any) -> None:
     async def run() -> None:
         (folder / "gateway.yaml").write_text(SETTINGS + more)
         settings = read_settings(folder / "gateway.yaml")
-        keeper = cast(Any, SimpleNamespace(composed=SimpleNamespace(groups=())))
+        keeper = cast(Any, SimpleNamespace(composed=SimpleNamespace(groups=(), reachable=lambda _: ())))
         async with await SqliteStore.open(folder / "store") as store:
             sealer = Sealer.create(folder / "sealing.key")
             own = str(PrivateKey.generate().public_key())
@@ -53,6 +54,22 @@ def test_devices_get_addresses_that_are_the_policys_and_have_a_route(
         device = await people.devices.add("gateway", "alice", "laptop", key)
         # fd09:: itself is the network's, as 10.9.4.0 is.
         assert device.addresses == given
+
+    with_people(tmp_path, "", work)
+
+
+def test_no_device_has_the_gateways_own_key_or_address(tmp_path: Path) -> None:
+    async def work(people: People) -> None:
+        people.place([ip_network("10.9.0.0/16")])
+        own = people.configurations.of(await people.devices.add("gateway", "alice", "a", key())).gateway_key
+        with pytest.raises(GatewayError, match="gateway"):
+            await people.devices.add("gateway", "alice", "b", own)
+        with pytest.raises(GatewayError):
+            await people.devices.add("gateway", "alice", "b", key(), addresses=["10.9.0.1"])
+        assert [one.name for one in await people.devices.list()] == ["a"]
+
+    def key() -> str:
+        return str(PrivateKey.generate().public_key())
 
     with_people(tmp_path, "", work)
 
