@@ -128,7 +128,7 @@ class Challenges:
             change.tell("confirmed set-up", user, method=method)
             return self._new_codes(change, user)
 
-        codes = await self._ledger.run(f"user:{user}", work)
+        codes = await self._ledger.run(f"user:{user}", work, told_once=True)
         if codes is None:
             raise RefusedError(
                 "confirm", method, "the code is wrong", "enter the code that is shown now, or begin anew"
@@ -145,7 +145,7 @@ class Challenges:
         place, ticket = Place(user, method, device), posed.new_ticket()
 
         async def work(change: Change) -> Challenge:
-            failed = await failures.admitted(change, user, device)
+            failed = await failures.admitted(change, user, device, self._settings)
             if isinstance(failed, LockedError):
                 raise failed
             plugin = self._every.get(method)
@@ -257,7 +257,10 @@ class Challenges:
             failed = await change.get(LOCKOUTS, user) or Lockout(user, 0, ())
             devices = tuple(
                 DeviceState(
-                    one.device, one.count, one.last, lockouts.locked_until(failed, one.device, change.at)
+                    one.device,
+                    one.count,
+                    one.last,
+                    lockouts.locked_until(failed, one.device, change.at, self._settings),
                 )
                 for one in failed.devices
             )
@@ -266,7 +269,7 @@ class Challenges:
                 methods,
                 len(codes.digests) if codes else 0,
                 sum(one.failures for one in devices),
-                lockouts.locked_until(failed, device, change.at),
+                lockouts.locked_until(failed, device, change.at, self._settings),
                 devices,
             )
 
@@ -278,7 +281,7 @@ class Challenges:
         user, device = tried.place.user, tried.place.device
 
         async def begin(change: Change) -> tuple[Lockout | None, Lockout, bytes, int] | LockedError:
-            failed = await failures.admitted(change, user, device)
+            failed = await failures.admitted(change, user, device, self._settings)
             if isinstance(failed, LockedError):
                 return failed
             state = await self._judging.question(change, tried) if method.name in self.posing else b""

@@ -14,10 +14,12 @@ from wardgate.gateway.ledger import Change
 from wardgate.gateway.records import LOCKOUTS, Lockout
 
 
-async def admitted(change: Change, user: str, device: str) -> Lockout | LockedError | None:
+async def admitted(
+    change: Change, user: str, device: str, settings: ChallengeSettings
+) -> Lockout | LockedError | None:
     """The user's failed logins, or None, where one more may be tried from the device; else the error."""
     failed = await change.get(LOCKOUTS, user)
-    until = lockouts.locked_until(failed, device, change.at) if failed else 0
+    until = lockouts.locked_until(failed, device, change.at, settings) if failed else 0
     return LockedError(user, until) if until else failed
 
 

@@ -48,7 +48,7 @@ class Judge:
         """Whether the answer is right. An error where none is looked at now; RefusedError where no question
         waits for it."""
         place = tried.place
-        failed = await failures.admitted(change, place.user, place.device)
+        failed = await failures.admitted(change, place.user, place.device, self._settings)
         if isinstance(failed, LockedError):
             return failed
         if await self._spend(change, tried):

@@ -45,6 +45,38 @@ def wrong(app: App, at: float) -> str:
     return next(f"{number:06}" for number in range(20) if f"{number:06}" not in near)
 
 
+@pytest.mark.parametrize("by", [1, 31, 7_200, 40 * 86_400])
+def test_a_clock_that_is_put_back_brings_no_code_back(tmp_path: Path, by: int) -> None:
+    async def work(world: World) -> None:
+        app = await world.app_of("alice")
+        code, at = app.code(world.now), world.now
+        await world.challenges.verify("alice", "totp", code, device="d1")
+        world.now = at - by
+        for seen in (code, app.code(world.now), app.code(world.now - 30)):
+            await world.refused("alice", seen)
+        # When the clock is right again, so are codes, each once.
+        world.now = at + 30
+        await world.refused("alice", code)
+        await world.challenges.verify("alice", "totp", app.code(world.now), device="d1")
+
+    in_world(tmp_path, work)
+
+
+def test_a_clock_that_was_wrong_for_a_moment_locks_nobody_out(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        app = await world.app_of("alice")
+        at = world.now
+        world.now = at + 400 * 86_400
+        for _ in range(world.settings.failures):
+            await world.refused("alice", wrong(app, world.now))
+        assert isinstance(await world.refused("alice", app.code(world.now)), LockedError)
+        world.now = at
+        assert (await world.challenges.state("alice", "d1")).locked_until == 0
+        await world.challenges.verify("alice", "totp", app.code(world.now), device="d1")
+
+    in_world(tmp_path, work)
+
+
 def test_a_code_that_was_used_is_refused_also_after_a_restart(tmp_path: Path) -> None:
     async def first(world: World) -> tuple[App, float]:
         app = await world.app_of("alice")

@@ -367,8 +367,11 @@ def test_each_page_fits_and_is_accessible(
         assert accessible(page) == [], address
 
     def glance(address: str) -> None:
-        """Checks the page and leaves it: one that is open loads itself anew when the device's state changes,
-        which ends a visit to another one."""
+        """
+        Checks the page and leaves it.
+
+        A page that is open loads itself anew when the device's state changes, which ends a visit to another.
+        """
         check(address)
         page.goto("about:blank")
 
