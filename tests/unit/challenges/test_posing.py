@@ -218,6 +218,7 @@ def test_after_a_reset_what_was_asked_before_is_no_login(tmp_path: Path) -> None
         begun = await world.challenges.pose("alice", "signer", device="d1")
         other = await world.challenges.pose("alice", "signer", device="d2")
         await world.challenges.reset("uid:0 (root)", "alice")
+        await refused(world, signed(key, begun.text), begun.ticket, WRONG)
         # Nor by what is set up since, and not confirmed.
         new = await world.challenges.begin_setup("device:d1", "alice", "signer")
         await refused(world, signed(new.secret, other.text), other.ticket, WRONG, device="d2")
