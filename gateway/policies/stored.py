@@ -128,9 +128,8 @@ class StoredPolicies:
 
     async def _tidy(self, latest: int) -> None:
         """Forget policies of long ago, but never one that is in force or next to be."""
-        applied = await self.applied()
         for policy in await self.history():
-            if policy.number > latest - _KEPT or policy.number in (applied.number, applied.previous):
+            if policy.number > latest - _KEPT:
                 continue
 
             async def work(change: Change, policy: Policy = policy) -> None:

@@ -26,6 +26,7 @@ _MOST_BYTES = 1 << 20
 _CLONE_NEWNET = 0x40000000
 _NAMESPACE = "/proc/thread-self/ns/net"
 _ONE_AT_A_TIME = threading.Lock()
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def run(
@@ -48,7 +49,7 @@ def run(
         namespace = stack.enter_context(Path(_NAMESPACE).open("rb"))
         files = [one.fileno() for one in (asked, said, told, namespace)]
         with _ONE_AT_A_TIME:
-            server = _server()
+            _, server = _server()
             socket.send_fds(server, [json.dumps(document).encode()], files)
             status = json.loads(server.recv(_MOST_BYTES))
         return subprocess.CompletedProcess(["wardgate", *words], status, _text(said), _text(told))
@@ -60,16 +61,16 @@ def _text(file: IO[bytes]) -> str:
 
 
 @cache
-def _server() -> socket.socket:
-    """To the process that forks. It ends with this one, which is when its socket closes."""
+def _server() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """The process that forks, and the way to it. It ends with this one, which is when its socket closes."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST_BYTES)
     with theirs:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, __file__, str(theirs.fileno())],
             pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-    return ours
+    return process, ours
 
 
 def _serve(requests: socket.socket) -> None:
@@ -90,7 +91,8 @@ def _serve(requests: socket.socket) -> None:
 def _command(document: dict[str, Any], files: list[int]) -> None:
     """Be the command. Does not return."""
     *streams, namespace = files
-    if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET):
+    # Without privileges there is one namespace for all, and no way to enter it again.
+    if os.fstat(namespace).st_ino != Path(_NAMESPACE).stat().st_ino and _libc.setns(namespace, _CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "setns")
     for number, file in enumerate(streams):
         os.dup2(file, number)
@@ -112,4 +114,6 @@ if __name__ == "__main__":
         importlib.import_module(module.name)
     for name in ("wardgate.compiler.analysis", "wardgate.gateway.service", "wardgate.runtime.gate"):
         importlib.import_module(name)
+    # It must not hold the namespace that it was started in; without privileges that is not one of a test's.
+    _libc.unshare(_CLONE_NEWNET)
     _serve(socket.socket(fileno=int(sys.argv[1])))

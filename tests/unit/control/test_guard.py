@@ -81,3 +81,31 @@ def test_each_request_has_its_line_in_the_log(caplog):
         ("POST /v1/users 200", "uid:0 (root)", 200),
         ("POST /v1/users 403", caplog.records[1].actor, 403),
     ]
+
+
+def test_a_length_and_chunks_at_once_are_refused_unread():
+    headers = [(b"content-length", b"3"), (b"transfer-encoding", b"chunked")]
+    status, document, asked = ask(Peer(1, 0, 0, ()), headers=headers)
+    assert (status, document["kind"], asked) == (400, "invalid", [])
+
+
+def test_a_request_that_is_not_whole_reaches_nobody():
+    messages = iter(
+        [
+            {"type": "http.request", "body": b'{"name":"alice"}', "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+
+    async def receive():
+        return next(messages)
+
+    async def unreached(*_):
+        raise AssertionError("it was reached")
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/users", "headers": [],
+        "state": {PEER: Peer(1, 0, 0, ())},
+    }  # fmt: skip
+    asyncio.run(Guard(unreached, Access(None))(scope, receive, unreached))
+    assert next(messages, None) is None

@@ -198,6 +198,16 @@ def test_a_folder_that_others_write_to_is_refused(socket_folder):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.root
+def test_a_folder_of_another_user_is_refused(socket_folder):
+    folder = socket_folder / "theirs"
+    folder.mkdir(mode=0o755)
+    os.chown(folder, NOBODY, -1)
+    with pytest.raises(GatewayError, match="may write"):
+        listen(folder / "control.sock", Access(None))
+    assert list(folder.iterdir()) == []
+
+
 def test_a_folder_is_made_and_a_path_is_bounded(socket_folder, monkeypatch):
     with listen(socket_folder / "made" / "control.sock", Access(None)):
         assert stat.S_IMODE((socket_folder / "made").stat().st_mode) & 0o022 == 0

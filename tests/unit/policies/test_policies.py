@@ -13,7 +13,7 @@ from wardgate.gateway.compiling.bundles import Bundle
 from wardgate.gateway.compiling.plans import PolicyRefusedError, StalePlanError
 from wardgate.gateway.compiling.policies import Composed, Enforceable, Portal
 from wardgate.gateway.enforcement import PolicyKeeper, Problems, Source, Worker
-from wardgate.gateway.errors import InvalidError, NotFoundError
+from wardgate.gateway.errors import InvalidError, NotFoundError, RefusedError
 from wardgate.gateway.ledger import Change, Ledger
 from wardgate.gateway.policies import Policies, StoredPolicies
 from wardgate.gateway.records import ADDRESSES, AUDIT, Applied, Holder
@@ -101,6 +101,22 @@ def test_what_is_applied_is_in_force_stored_and_announced_by_its_own_number(tmp_
         ]  # fmt: skip
 
     with_policies(tmp_path, work)
+
+
+def test_a_first_policy_that_does_not_do_what_it_says_is_not_stored(tmp_path: Path) -> None:
+    failing = "tests: [{as: alice, to: 10.0.0.1, service: 80/tcp, expect: deny}]\n"
+
+    async def run() -> None:
+        async with await SqliteStore.open(tmp_path / "store") as store:
+            made = Made(Ledger(store))
+            with pytest.raises(RefusedError, match="tests or assertions fail"):
+                await made.policies.first(
+                    "gateway", Bundle("a.yaml", {"a.yaml": FIRST.files["a.yaml"] + failing})
+                )
+            made.worker.close()
+            assert (await store.snapshot("")).entries == ()
+
+    asyncio.run(run())
 
 
 def test_of_two_who_apply_at_once_one_is_told_that_it_looked_at_another_policy(tmp_path: Path) -> None:

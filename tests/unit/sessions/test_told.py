@@ -99,3 +99,29 @@ def test_each_end_of_a_session_is_told_once(tmp_path: Path) -> None:
             made.worker.close()
 
     on_a_node(tmp_path, work)
+
+
+def test_an_end_is_told_though_one_before_was_never_heard_of_from_the_store(tmp_path: Path) -> None:
+    async def work(node: Node) -> None:
+        device = await node.devices.add(ADMIN, "alice", "laptop", key(1))
+        following = Following(node)
+        made, sessions = following.made, following.made.sessions
+        node.ledger.settle = None
+        await made.follow()
+        await sessions.login(device, PROOF)
+        await sessions.end("user:alice", device.id, "logged out")
+        # All is compared here, as after a failure: nobody tells of what was before.
+        tasks = await following.begin(device)
+        node.ledger.settle = following.enforcer.settled
+        await asyncio.sleep(0)
+        try:
+            await sessions.login(device, PROOF)
+            await node.users.lock(ADMIN, "alice")
+            await following.hears(("login", ""), ("session-ended", "locked"))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            made.worker.close()
+
+    on_a_node(tmp_path, work)
