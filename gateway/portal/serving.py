@@ -126,10 +126,19 @@ class Server:
         """Returns when connections are accepted."""
         self._task = asyncio.create_task(self._server.serve(list(self._sockets)))
         ready = asyncio.create_task(self._server.ready.wait())
-        await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
-        if self._task.done():
-            await self._task
+        try:
+            await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
+            if self._task.done():
+                await self._task
+        except BaseException:
+            # Given up, or failed: nobody calls `stop` for what has not started.
+            self._server.should_exit = True
+            await asyncio.wait({self._task})
+            for sock in self._sockets:
+                sock.close()
+            raise
+        finally:
+            ready.cancel()
         _log.info("serving", extra={"addresses": self.addresses, "tls": self._tls is not None})
 
     async def stop(self) -> None:

@@ -216,8 +216,12 @@ def test_after_a_reset_what_was_asked_before_is_no_login(tmp_path: Path) -> None
     async def work(world: World) -> None:
         key = await key_of(world, "alice")
         begun = await world.challenges.pose("alice", "signer", device="d1")
+        other = await world.challenges.pose("alice", "signer", device="d2")
         await world.challenges.reset("uid:0 (root)", "alice")
         await refused(world, signed(key, begun.text), begun.ticket, WRONG)
+        # Nor by what is set up since, and not confirmed.
+        new = await world.challenges.begin_setup("device:d1", "alice", "signer")
+        await refused(world, signed(new.secret, other.text), other.ticket, WRONG, device="d2")
 
     in_world(tmp_path, work, methods=BOTH)
 
@@ -229,6 +233,10 @@ def test_totp_beside_it_is_what_it_was(tmp_path: Path) -> None:
         await world.refused("alice", app.code(world.now))
         await world.refused("alice", "123456", method="sms")
         assert await failures(world) == 2
+        # Under another name a right code is none, and is not spent.
+        world.now += 30
+        await world.refused("alice", app.code(world.now), method="sms")
+        await world.challenges.verify("alice", "totp", app.code(world.now), device="d1")
 
     in_world(tmp_path, work, methods=BOTH)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,16 @@ PASSWORD = "correct horse  battery"  # noqa: S105 - a test's
 
 async def log_in(world: World, password: str = PASSWORD, device: str = "d1") -> Proof:
     return await world.challenges.verify("alice", "directory", password, device=device)
+
+
+@contextlib.contextmanager
+def held(directory: Directory) -> Iterator[None]:
+    """No answer comes until the end of the block, and then it does, whatever has failed."""
+    directory.answers.clear()
+    try:
+        yield
+    finally:
+        directory.answers.set()
 
 
 async def failures(world: World) -> int:
@@ -67,13 +78,12 @@ def test_others_do_not_wait_meanwhile(tmp_path: Path) -> None:
 
     async def work(world: World) -> None:
         world.now += 60
-        directory.answers.clear()
-        login = asyncio.create_task(log_in(world))
-        await asyncio.to_thread(directory.reached.wait)
-        # It is in the store, and no change is under way.
-        assert await failures(world) == 1
-        await world.challenges.verify("alice", "totp", apps[0].code(world.now), device="d2")
-        directory.answers.set()
+        with held(directory):
+            login = asyncio.create_task(log_in(world))
+            await asyncio.to_thread(directory.reached.wait)
+            # It is in the store, and no change is under way.
+            assert await failures(world) == 1
+            await world.challenges.verify("alice", "totp", apps[0].code(world.now), device="d2")
         assert (await login).method == "directory"
         assert await world.ledger.get(LOCKOUTS, "alice") is None
 
@@ -117,11 +127,10 @@ def test_a_good_one_takes_back_what_it_has_locked(tmp_path: Path) -> None:
 
 def test_tries_of_others_meanwhile_stay_counted(tmp_path: Path) -> None:
     async def work(world: World) -> None:
-        directory.answers.clear()
-        login = asyncio.create_task(log_in(world))
-        await asyncio.to_thread(directory.reached.wait)
-        await world.refused("alice", "no code", "d2", "recovery")
-        directory.answers.set()
+        with held(directory):
+            login = asyncio.create_task(log_in(world))
+            await asyncio.to_thread(directory.reached.wait)
+            await world.refused("alice", "no code", "d2", "recovery")
         await login
         state = await world.challenges.state("alice")
         assert [(one.device, one.failures) for one in state.devices] == [("d2", 1)]
@@ -132,13 +141,12 @@ def test_tries_of_others_meanwhile_stay_counted(tmp_path: Path) -> None:
 
 def test_a_try_that_is_cut_off_stays_counted(tmp_path: Path) -> None:
     async def first(world: World) -> None:
-        directory.answers.clear()
-        login = asyncio.create_task(log_in(world))
-        await asyncio.to_thread(directory.reached.wait)
-        login.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await login
-        directory.answers.set()
+        with held(directory):
+            login = asyncio.create_task(log_in(world))
+            await asyncio.to_thread(directory.reached.wait)
+            login.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await login
 
     async def second(world: World) -> None:
         assert await failures(world) == 1
@@ -151,10 +159,8 @@ def test_a_try_that_is_cut_off_stays_counted(tmp_path: Path) -> None:
 def test_no_answer_is_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(world: World) -> None:
         monkeypatch.setattr(challenges, "PATIENCE_S", 0)
-        directory.answers.clear()
-        with pytest.raises(BusyError, match="Password does not answer"):
+        with held(directory), pytest.raises(BusyError, match="Password does not answer"):
             await log_in(world)
-        directory.answers.set()
         assert await failures(world) == 1
 
     directory = Directory()

@@ -238,6 +238,14 @@ def test_new_recovery_codes_with_a_question(portal: Portal) -> None:
 
 
 @pytest.mark.parametrize("portal", [with_signer], indirect=True)
+@pytest.mark.parametrize("there", ["https://evil.example/", "/recovery?x", "", "/login\\"])
+def test_a_login_that_is_begun_leads_to_pages_of_ours(portal: Portal, there: str) -> None:
+    set_up_signer(portal.alice)
+    answer = portal.alice.submit("/login", "/login/begin", next=there)
+    assert answer.headers["location"] == "/login?method=signer"
+
+
+@pytest.mark.parametrize("portal", [with_signer], indirect=True)
 def test_what_was_begun_is_for_one_browser_and_ends(portal: Portal) -> None:
     alice = portal.alice
     set_up_signer(alice)

@@ -11,7 +11,7 @@ from wardgate.gateway.portal import NeedsLoginEvent, PortalEvent
 from wardgate.gateway.portal.desk import SessionView
 from wardgate.gateway.portal.live import event_stream
 
-MOST = 200_000
+MOST = 20_000
 EVENT = NeedsLoginEvent("10.1.2.3", "22/tcp", "lab", "")
 
 

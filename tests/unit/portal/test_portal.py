@@ -117,8 +117,10 @@ def test_set_up_of_a_first_method(bob: Visitor) -> None:
     wrong = bob.submit("/setup", "/setup/confirm", code="000000")
     assert wrong.headers["location"] == "/setup"
     assert "The code is wrong" in bob.get("/setup").text
+    before = bob.cookie
     shown = bob.submit("/setup", "/setup/confirm", code="444444")
     assert shown.status_code == 200
+    assert bob.cookie not in (None, before)
     assert "k3wq-7hfz-m2x3" in shown.text
     assert "k3wq" not in bob.get("/setup").text + bob.get("/").text
     assert bob.login("555555").headers["location"] == "/"

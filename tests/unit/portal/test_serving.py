@@ -272,6 +272,22 @@ def test_stopping_ends_streams_and_frees_the_port(desk: MemoryDesk) -> None:
     listen("127.0.0.1", port).close()
 
 
+def test_a_start_that_is_given_up_leaves_nothing_open(desk: MemoryDesk) -> None:
+    async def run() -> int:
+        server = Server(portal_app(desk, SETTINGS), [listen("127.0.0.1", 0)], LIMITS)
+        (_, port) = server.addresses[0]
+        starting = asyncio.create_task(server.start())
+        await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        return port
+
+    listen("127.0.0.1", asyncio.run(run())).close()
+
+
 def test_signals_are_not_the_servers(desk: MemoryDesk) -> None:
     before = signal.getsignal(signal.SIGTERM)
 
