@@ -20,6 +20,7 @@ from wardgate.runtime.addresses import is_ipv6, number_of, number_range
 from wardgate.runtime.attach import Hook
 from wardgate.runtime.codec import U32, record_codec
 from wardgate.runtime.errors import ArtefactError, LayoutError
+from wardgate.runtime.info import program_id
 from wardgate.runtime.layout.codes import LinkHeader
 from wardgate.runtime.layout.manifest import Manifest, TunnelIndex
 from wardgate.runtime.layout.maps import (
@@ -41,7 +42,7 @@ from wardgate.runtime.program import Program
 from wardgate.runtime.shared import SharedMaps, class_entries, sizes
 from wardgate.runtime.spec import ObjectSpec
 from wardgate.runtime.stored import Brief, StoredManifest, read_brief, read_manifest, remember_manifest
-from wardgate.runtime.syscall import obj_get, program_id
+from wardgate.runtime.syscall import obj_get
 from wardgate.runtime.views import MapView
 
 PROGRAMS: Final = {Hook.INGRESS: PROGRAM_INGRESS, Hook.EGRESS: PROGRAM_EGRESS, Hook.XDP: PROGRAM_XDP}

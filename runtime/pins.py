@@ -215,7 +215,10 @@ class GatePins:
         """
         fd = _open_directory(self.maps, self.name)
         try:
-            _flock(fd, 0.0, "read events of", self.name, "end the one that shows them")
+            _flock(
+                fd, 0.0, "read events of", self.name,
+                "end the one that shows them; a gateway shows them by `wardgate gateway events --only drop`",
+            )  # fmt: skip
             yield lambda: _is_at(fd, self.maps)
         finally:
             os.close(fd)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final
 
 from wardgate.runtime.errors import VerifierError, WardgateError
+from wardgate.runtime.info import ProgramInfo, program_info
 from wardgate.runtime.maps import object_name
 from wardgate.runtime.relocate import LinkedProgram
 from wardgate.runtime.spec import INSTRUCTION_BYTES, ProgramKind
@@ -19,11 +20,9 @@ from wardgate.runtime.syscall import (
     OBJECT_NAME_BYTES,
     Cmd,
     Fd,
-    ProgramInfo,
     bpf_error,
     obj_get,
     obj_pin,
-    program_info,
     raw_bpf,
 )
 from wardgate.runtime.verifier_log import read_log

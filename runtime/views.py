@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Final
 
 from wardgate.runtime.errors import TOO_MANY_FILES, UnsupportedError, WardgateError, describe_errno
+from wardgate.runtime.info import MapInfo
 from wardgate.runtime.layout.maps import MapFlag, MapType
-from wardgate.runtime.syscall import Fd, MapInfo
+from wardgate.runtime.syscall import Fd
 
 _FORMATS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _PIECE: Final = 1024

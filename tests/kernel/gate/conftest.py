@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fixture_gates import CLOSED, OPEN, SESSION
 from wardgate.runtime.layout import manifest as m
 from wardgate.runtime.layout import records
 
 HERE = Path(__file__).parent
 _NUMBERS = itertools.count()
 _CLONE_NEWNET = 0x40000000
-OPEN, SESSION, CLOSED = 1, 2, 3
 INDEX = ("10.77.0.0", 256)
 
 

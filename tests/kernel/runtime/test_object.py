@@ -27,6 +27,7 @@ from wardgate.runtime.errors import (
     VerifierError,
     WardgateError,
 )
+from wardgate.runtime.info import ProgramInfo, btf_info, obj_info
 from wardgate.runtime.layout.maps import MapFlag, MapType
 from wardgate.runtime.layout.records import CONFIG
 from wardgate.runtime.maps import Map, possible_cpus
@@ -35,7 +36,7 @@ from wardgate.runtime.program import Program, load_program
 from wardgate.runtime.relocate import LinkedProgram
 from wardgate.runtime.ringbuf import RingBuffer
 from wardgate.runtime.spec import ObjectSpec, ProgramKind
-from wardgate.runtime.syscall import Cmd, ProgramInfo, btf_info, fd_by_id, next_id, obj_info
+from wardgate.runtime.syscall import Cmd, fd_by_id, next_id
 from wardgate.runtime.testrun import test_run as run
 
 pytestmark = pytest.mark.root
