@@ -41,7 +41,7 @@ _LOCK_POLL: Final = 0.01
 
 
 class PinError(WardgateError):
-    """The gate's folder cannot be made, found or read."""
+    """The gate's folder cannot be made, found, trusted or read."""
 
 
 class LockError(WardgateError):
