@@ -19,6 +19,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ _LOCK_POLL: Final = 0.01
 
 
 class PinError(WardgateError):
-    """The gate's folder cannot be made, found or read."""
+    """The gate's folder cannot be made, found, trusted or read."""
 
 
 class LockError(WardgateError):
@@ -269,8 +270,27 @@ def _remove_parent() -> None:
         return
 
 
+def check_private(path: Path) -> None:
+    """PinError where another user could change the folder: a bpffs is open to all if it is mounted without a
+    mode, so that any user can be the first to make a folder there; and who may take pins away takes links off
+    their devices. FileNotFoundError where there is none."""
+    status = path.lstat()
+    cause = ""
+    if not stat.S_ISDIR(status.st_mode):
+        cause = "it is no folder"
+    elif status.st_uid not in (0, os.geteuid()):
+        cause = f"it belongs to user {status.st_uid}, who could take away what is pinned there"
+    elif status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        cause = "others than its owner could take away what is pinned there"
+    if cause:
+        remedy = f"see who made it, and remove it: rm -r {path}"
+        raise PinError("trust folder", str(path), cause, remedy)
+
+
 def _open_directory(path: Path, name: str) -> int:
     try:
+        for folder in (ROOT, ROOT / name):
+            check_private(folder)
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         known = ", ".join(gate_names()) or "none"

@@ -23,7 +23,7 @@ from typing import Final
 
 from wardgate.gateway.errors import BusyError
 from wardgate.gateway.roaming.errors import DetectorError
-from wardgate.runtime.pins import check_name
+from wardgate.runtime.pins import PinError, check_name, check_private
 from wardgate.runtime.privileges import DEFAULT_BPFFS, is_bpffs
 
 ROOT: Final = DEFAULT_BPFFS / "wardgate-roaming"
@@ -71,6 +71,9 @@ class RoamingPins:
         try:
             for path in (ROOT, self.root):
                 path.mkdir(mode=0o700, exist_ok=True)
+                check_private(path)
+        except PinError as error:
+            raise DetectorError(error.target, error.cause, error.remedy) from None
         except OSError as error:
             raise DetectorError("pins", f"{self.root}: {error.strerror}", "run as root") from error
 

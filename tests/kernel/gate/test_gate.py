@@ -26,7 +26,7 @@ from fixture_gates import (
     index_of,
     make,
 )
-from wardgate.runtime import netlink
+from wardgate.runtime import netlink, pins
 from wardgate.runtime.attach import Hook, Rung
 from wardgate.runtime.elf import read_artefact
 from wardgate.runtime.errors import BpfError, WardgateError
@@ -175,6 +175,34 @@ def test_what_cannot_be_made_leaves_nothing(net, gate_name, build) -> None:
     assert not GatePins(gate_name).exists()
 
 
+FOLDERS = {
+    "of another user": lambda folder: (folder.mkdir(0o700), os.chown(folder, 65534, 65534)),
+    "that its group may change": lambda folder: (folder.mkdir(), folder.chmod(0o770)),
+    "that all may change": lambda folder: (folder.mkdir(), folder.chmod(0o757)),
+    "that is a link": lambda folder: (folder.with_name("other").mkdir(), folder.symlink_to("other")),
+}
+
+
+@pytest.mark.parametrize("spoil", FOLDERS.values(), ids=FOLDERS)
+@pytest.mark.parametrize("place", ["", "wg0"], ids=["all gates", "one gate"])
+def test_no_gate_in_a_folder_that_others_could_change(monkeypatch, tmp_path, place, spoil) -> None:
+    """On a bpffs that is open to all, any user may be the first to make it, and take links from it later."""
+    top = tmp_path / "wardgate"
+    monkeypatch.setattr(pins, "ROOT", top)
+    if place:
+        top.mkdir(0o700)
+    spoil(top / place)
+    (top / "wg0" / "maps").mkdir(parents=True, exist_ok=True)
+    gate = GatePins("wg0")
+    for opened in (gate.lock(create=True), gate.lock(), gate.reading()):
+        with pytest.raises(PinError, match="trust folder") as caught, opened:
+            pass
+        assert f"rm -r {top / place}" in caught.value.remedy
+    with pytest.raises(PinError):
+        Gate("wg0").detach()
+    assert (top / "wg0" / "maps").is_dir()
+
+
 def test_too_few_files_leave_what_was_there(net, gate_name, build) -> None:
     """Wherever it is that there is no room for another: also for taking back what was made until then."""
     first, second = read_artefact(build(OPEN)), read_artefact(build(SESSION))
@@ -264,11 +292,12 @@ def test_writers_wait_for_each_other_or_say_who(net, gate_name, build) -> None:
         with pins.lock(), pytest.raises(LockError, match=f"process {os.getpid()}"), pins.lock(timeout=0):
             pass
         errors: list[BaseException] = []
+        closed = build(CLOSED)
 
         def swap() -> None:
             try:
                 for _ in range(5):
-                    gate.swap(build(CLOSED))
+                    gate.swap(closed)
             except BaseException as error:
                 errors.append(error)
 

@@ -46,6 +46,12 @@ def test_the_deadline_is_the_first_moment_without_a_session(plane: VmPlane, cloc
     assert fate(plane) is Reason.SESSION_EXPIRED
 
 
+def test_activity_that_the_clock_has_not_come_to_is_no_silence(plane: VmPlane) -> None:
+    # As another CPU notes it, whose reading is later than this one's.
+    plane.session(1, deadline=START + HOUR, idle_limit=SECOND, last_active=START + TICK_NS)
+    assert fate(plane) is Reason.PASS
+
+
 def test_a_session_is_over_a_tick_late_at_most(plane: VmPlane, clock: SetClock) -> None:
     plane.session(1, deadline=START + TICK_NS // 2)
     assert fate(plane) is Reason.PASS

@@ -75,6 +75,21 @@ def test_another_rule_in_the_place_of_one(case: Case) -> None:
             assert is_refused(right.changed("bucket_rules", {index: rule})), (index, rule)
 
 
+@pytest.mark.parametrize("case", [case for case in cases("buckets") if case.policy == "fresh"], ids=str)
+def test_a_rule_that_says_what_it_does_not(case: Case) -> None:
+    """Of an mfa rule without `within` programs would look up no time at all: no login is as recent."""
+    right = encoded(case)
+    rules, source = right.entries("bucket_rules"), right.policy.rules
+    plain = [
+        i
+        for i in reached(case, "bucket_rules")
+        if (found := source[(rules[i] >> 1) - 1]) and (found.action.value, found.within) == ("mfa", None)
+    ]
+    assert plain
+    for index in plain:
+        assert is_refused(right.changed("bucket_rules", {index: rules[index] | 1})), index
+
+
 @pytest.mark.parametrize("case", cases("buckets"), ids=str)
 def test_a_rule_that_decides_nothing_may_be_any(case: Case) -> None:
     right = encoded(case)
