@@ -5,7 +5,8 @@
 Needs root, and wireguard-go or kernel WireGuard; everything is made in namespaces of its own. The gateway is
 the real one (service.Gateway: store, gate, WireGuard device with a peer for each device, roaming detector,
 control socket), in this process. Devices are entered in bulk through the ledger before it starts, with
-preshared keys; as many users as will log in have TOTP set up, through Challenges.
+preshared keys; as many users as will log in have TOTP set up, through Challenges. Each peer of wireguard-go
+is given a place, as if it had sent something.
 
 A login is three requests (the form, the code, the page that it leads to) to the portal's ASGI application in
 this process, each from the device's own tunnel address: everything but TCP and the HTTP parser, for which
@@ -22,6 +23,7 @@ import math
 import os
 import re
 import secrets
+import socket
 import sys
 import threading
 import time
@@ -46,6 +48,10 @@ from wardgate.gateway.service import Gateway, take_down
 from wardgate.gateway.settings import Settings, read_settings
 from wardgate.gateway.settings.initial import Initial, initialise
 from wardgate.gateway.store import SqliteStore
+from wardgate.gateway.wireguard import DeviceChange, Endpoint, Kind, PublicKey
+from wardgate.gateway.wireguard.changes import PeerChange
+from wardgate.gateway.wireguard.uapi import set_request
+from wardgate.gateway.wireguard.userspace import socket_path
 
 _POLICY: Final = """\
 version: 1
@@ -64,6 +70,7 @@ _GROUP: Final = "group:staff"
 _BATCH: Final = 20
 _LONG_AGO_S: Final = 3600
 _IDLE_S: Final = 10.0
+_FIRST_PLACE: Final = ip_address("11.0.0.1")
 _CHANGES: Final = 7
 _DUMPS: Final = 7
 _FORM: Final = re.compile(rb'<form[^>]*action="/login".*?</form>', re.DOTALL)
@@ -228,6 +235,24 @@ async def fill(settings: Settings, devices: int, people: int) -> list[Person]:
         return found
 
 
+def place_peers(gateway: Gateway) -> None:
+    """Let each peer be somewhere, as one that has sent something is."""
+    changes = [
+        PeerChange(
+            PublicKey.parse(device.public_key),
+            update_only=True,
+            endpoint=Endpoint(_FIRST_PLACE + number, 20_000 + number % 40_000),
+        )
+        for number, device in enumerate(gateway.world.devices.values())
+    ]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(str(socket_path(gateway.settings.interface)))
+        connection.sendall(set_request(DeviceChange(), changes))
+        answer = connection.recv(100)
+    if answer != b"errno=0\n\n":
+        raise RuntimeError(f"wireguard-go refused the places: {answer!r}")
+
+
 async def log_in(gateway: Gateway, people: Sequence[Person], per_minute: int) -> dict[str, Any]:
     """Have each log in once, one after the other at that rate; what it took."""
     app = portal_app(gateway.desk, PortalSettings((_PORTAL,)))
@@ -308,6 +333,8 @@ async def measure(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     gateway, found["start"] = await started(settings)
     _progress(f"started in {found['start']['seconds']:.1f} s")
     try:
+        if gateway.wireguard.kind is Kind.USERSPACE:
+            await asyncio.to_thread(place_peers, gateway)
         process = wireguard_process()
         found["implementation"] = gateway.wireguard.kind.value
         found["detector"] = gateway.detector.status().detector

@@ -45,6 +45,8 @@ _REPEAT: Final = 200_000
 _ROUNDS: Final = 7
 _IDLE_SECONDS: Final = 5.0
 _SETTLE_SECONDS: Final = 3.0
+_FIRST_PLACE: Final = ip_address("11.0.0.1")
+_FIRST_ADDRESS: Final = ip_address("10.100.0.1")
 
 _PEER_KEY_AT, _ENDPOINT_AT = 64, 128
 _MADE_UP = Record("made_up", "A peer.", (Field("bytes", "u8", "as struct wg_peer", 256),))
@@ -135,7 +137,7 @@ async def _collect(detector: Detector, found: asyncio.Queue[tuple[float, Any]]) 
 async def _latency(tunnel: RoamingTunnel, detector: Detector, moves: int) -> dict[str, float]:
     """Seconds from the first packet that a client sends from elsewhere until the detector tells."""
     tunnel.send()
-    (key,) = (key for key, at in tunnel.dump().items() if at is not None)
+    (key,) = (key for key, at in tunnel.dump().items() if at is not None and str(at[0]) == tunnel.at)
     detector.reset({key: Watched(1, tunnel.dump()[key])})
     found: asyncio.Queue[tuple[float, Any]] = asyncio.Queue()
     task = asyncio.create_task(_collect(detector, found))
@@ -175,8 +177,14 @@ def looks(peers: int, moves: int) -> dict[str, Any]:
         tunnel = stack.enter_context(RoamingTunnel(f"wgb{os.getpid()}"))
         chance = random.Random(3)  # noqa: S311 - not for secrets
         keys = [chance.randbytes(32) for _ in range(peers - 1)]
-        if keys:
-            tunnel.configure("".join(f"public_key={key.hex()}\n" for key in keys))
+        # Each has an address in the tunnel, and has sent something.
+        tunnel.configure(
+            "".join(
+                f"public_key={key.hex()}\nendpoint={_FIRST_PLACE + number}:{20_000 + number % 40_000}\n"
+                f"allowed_ip={_FIRST_ADDRESS + number}/32\n"
+                for number, key in enumerate(keys)
+            )
+        )
         with tunnel.gateway.enter():
             for name, detector in (
                 ("underlay", UnderlayDetector(
@@ -195,10 +203,8 @@ def comparing(peers: int) -> float:
     }
 
     async def look() -> float:
-        # A dump makes its own objects each time.
-        dumps = [
-            {key: at and (type(at[0])(int(at[0])), at[1]) for key, at in known.items()} for _ in range(2)
-        ]
+        # As a device's dumps do, those of who did not move have the same objects.
+        dumps = [dict(known) for _ in range(2)]
         looker = Looker("benchmark", dumps.pop, OnRoam.CHALLENGE, Pace())
         looker.reset({key: Watched(1, at) for key, at in known.items()})
         await looker.look()

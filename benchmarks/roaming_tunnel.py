@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,6 +13,7 @@ from wardgate.cli.demo.links import Links
 from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.cli.demo.tunnel import USERSPACE, Client, Tunnel
 from wardgate.gateway.roaming import Endpoint
+from wardgate.gateway.wireguard.userspace import UserspaceDevice
 
 PORT = 51_820
 GATEWAY, CLIENT = "10.9.0.1", "10.9.0.2"
@@ -23,6 +25,7 @@ class RoamingTunnel:
 
     def __init__(self, device: str) -> None:
         self.device = device
+        self._wireguard = UserspaceDevice(device, adopted=True)
         self._stack = ExitStack()
         try:
             self.gateway = self._stack.enter_context(NetNamespace("gateway"))
@@ -83,20 +86,9 @@ class RoamingTunnel:
         self._ask(f"{self.device}c", f"set=1\npublic_key={self._gateway_key}\nendpoint=192.0.2.1:{PORT}\n\n")
         return ip_address(there), PORT
 
-    def dump(self) -> dict[bytes, Endpoint | None]:
-        """The gateway's peers and where they are, by the protocol of wireguard.com/xplatform."""
-        answer = self._ask(self.device, "get=1\n\n")
-        found: dict[bytes, Endpoint | None] = {}
-        key = b""
-        for line in answer.splitlines():
-            name, _, value = line.partition("=")
-            if name == "public_key":
-                key = bytes.fromhex(value)
-                found[key] = None
-            elif name == "endpoint":
-                address, _, port = value.rpartition(":")
-                found[key] = ip_address(address.strip("[]")), int(port)
-        return found
+    def dump(self) -> Mapping[bytes, Endpoint | None]:
+        """The gateway's peers and where they are, as the gateway asks for them."""
+        return self._wireguard.endpoints()
 
     def configure(self, lines: str) -> None:
         """Settings for the gateway's device in that protocol."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import click
+from wardgate.cli import gateway_words
 from wardgate.cli.failures import POLICY_SAYS_NO, SYSTEM_REFUSED, USAGE, CommandError
 from wardgate.gateway.control.place import SOCKET
 
@@ -167,8 +168,8 @@ def _raise_for(answer: httpx.Response) -> None:
         raise ValueError(f"HTTP status {answer.status_code}")
     what = f"{failure['operation']} {failure['target']}".rstrip()
     raise CommandError(
-        f"{what}: {failure['cause']}",
-        failure["remedy"],
+        gateway_words.lines(f"{what}: {failure['cause']}"),
+        gateway_words.lines(failure["remedy"]),
         _STATUS.get(failure["kind"], SYSTEM_REFUSED),
         failure["diagnostics"],
     )

@@ -69,7 +69,7 @@ class Devices(Protocol):
         """Give it another public key; its session ends."""
 
     async def lock(self, actor: str, device: str) -> Device:
-        """Let nothing of the device's pass."""
+        """Let nothing of the device's pass that needs a session, and nobody log in there."""
 
     async def unlock(self, actor: str, device: str) -> Device:
         """End that."""

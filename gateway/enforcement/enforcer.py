@@ -10,9 +10,9 @@ from typing import Final
 from wardgate.gateway.enforcement.problems import Problems
 from wardgate.gateway.enforcement.threads import Worker
 from wardgate.gateway.enforcement.tunnel import Tunnel
-from wardgate.gateway.enforcement.world import Changes, World
+from wardgate.gateway.enforcement.world import PREFIXES, Changes, World
 from wardgate.gateway.errors import GatewayError
-from wardgate.gateway.records import SESSIONS, Device
+from wardgate.gateway.records import Device
 from wardgate.gateway.store import Batch, Snapshot, Store, follow
 from wardgate.runtime.errors import WardgateError
 
@@ -22,7 +22,9 @@ _WAITS: Final = (0.2, 1.0, 5.0, 15.0)
 """Seconds to wait after failures in a row."""
 
 Forget = Callable[[Device], None]
-"""Called of a device that has no session any more, after the kernel knows."""
+"""Called of a device that is no more, after the kernel knows."""
+Ended = Callable[[Device], Awaitable[None]]
+"""Ends the session of a device whose session is gone from the store, unless another began since."""
 Changed = Callable[[bool, bool, int], None]
 """Called when members of groups (first) or the policy (second) changed, with the revision that did it."""
 
@@ -43,6 +45,7 @@ class Enforcer:
         problems: Problems,
         *,
         forget: Forget,
+        ended: Ended,
         changed: Changed,
         reconciled: Callable[[], Awaitable[None]],
     ) -> None:
@@ -53,6 +56,7 @@ class Enforcer:
         self._worker = worker
         self._problems = problems
         self._forget = forget
+        self._ended = ended
         self._changed = changed
         self._reconciled = reconciled
         self._done = 0
@@ -61,7 +65,7 @@ class Enforcer:
 
     async def start(self) -> None:
         """Bring the kernel to what the store says now. WardgateError where it refuses."""
-        await self._whole(await self._store.snapshot(""))
+        await self._whole(await self._store.snapshot(*PREFIXES))
 
     async def run(self) -> None:
         """Go on from where `start` was, until cancelled. Where the kernel refuses, all is compared and tried
@@ -70,7 +74,7 @@ class Enforcer:
         since: int | None = self._done
         while True:
             try:
-                async for news in follow(self._store, "", since):
+                async for news in follow(self._store, "", since, only=PREFIXES):
                     if isinstance(news, Snapshot):
                         await self._whole(news)
                     else:
@@ -112,13 +116,13 @@ class Enforcer:
         changes = self.world.update(batch)
         if changes.members or changes.applied:
             self._changed(changes.members, changes.applied, batch.revision)
-        # A session that began anew meanwhile is not over.
-        changes.ended = [one for one in changes.ended if not await self._store.get(SESSIONS.key(one.id))]
         # What takes access away comes first.
-        if changes.removed or changes.locks or changes.ended:
+        if changes.removed or changes.locks:
             await self._worker(self._close, changes)
-            for device in (*changes.removed, *changes.ended):
+            for device in changes.removed:
                 self._forget(device)
+        for device in changes.ended:
+            await self._ended(device)
         if changes.added:
             await self._worker(self._open, changes)
         await self._reached(batch.revision)
@@ -128,8 +132,6 @@ class Enforcer:
             self._tunnel.remove(device)
         for device in changes.locks:
             self._tunnel.set_lock(device, locked=self.world.locked(device))
-        for device in changes.ended:
-            self._tunnel.revoke(device)
 
     def _open(self, changes: Changes) -> None:
         for device in changes.added:

@@ -39,9 +39,8 @@ class Tunnel:
         was another's, who had its address or another key."""
         devices = list(devices)
         wanted = [self._peer(device) for device in devices]
-        keys = {peer.public_key for peer in wanted}
-        known = set(self.wireguard.peers())
-        self.wireguard.remove(known - keys)
+        known = {PublicKey(key) for key in self.wireguard.endpoints()}
+        self.wireguard.remove(known - {peer.public_key for peer in wanted})
         self._devices = {device.id: device for device in devices}
         self.gate.set_devices([_spec(device) for device in devices])
         states = {address: session for session in self.gate.sessions.list() for address in session.addresses}

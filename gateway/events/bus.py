@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 KINDS: Final = (
-    "login", "renewal", "logout", "session-ended", "roam", "policy", "drop", "pass", "needs-login",
+    "login", "renewal", "logout", "session-ended", "roam", "enrolled", "policy", "drop", "pass", "needs-login",
 )  # fmt: skip
 """What happens. `drop` and `pass` are packets, the latter while the gate traces; `needs-login` is a drop that
 a login would have prevented, told to whose device it is."""
@@ -56,7 +56,8 @@ class Bus:
         for listener in self._listeners:
             if listener.device not in (None, event.device):
                 continue
-            if len(listener.waiting) >= _MOST:
+            # Once something is left out, all is, until the listener has been told: so that it knows where.
+            if listener.lost or len(listener.waiting) >= _MOST:
                 listener.lost += 1
             else:
                 listener.waiting.append(event)

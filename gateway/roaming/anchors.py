@@ -52,11 +52,7 @@ class Anchors:
         anchor = self._anchors.get(public_key)
         other = plain(endpoint)
         if anchor is not None and other is not None:
-            # Numbered anew: a dump that was made before knows nothing of what comes.
-            self._numbers += 1
-            anchor.number = self._numbers
             anchor.expected.add(other)
-            self._fresh.add(public_key)
 
     def forget(self, public_key: bytes) -> None:
         """No session of this peer."""
@@ -103,4 +99,4 @@ def plain(endpoint: Endpoint | None) -> Endpoint | None:
     address, port = endpoint
     if address.version == 6:
         return address.ipv4_mapped or type(address)(address.packed), port
-    return address, port
+    return endpoint

@@ -14,9 +14,10 @@ from typing import Final
 from wardgate.gateway.roaming.pins import RoamingPins
 from wardgate.runtime import links, netlink
 from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.info import link_info
 from wardgate.runtime.links import AttachType
 from wardgate.runtime.netlink import Block, FilterPlace, Interface, NetlinkError
-from wardgate.runtime.syscall import Fd, link_info
+from wardgate.runtime.syscall import Fd
 
 _LOG: Final = logging.getLogger("wardgate.gateway.roaming")
 _SEEN_ELSEWHERE: Final = frozenset({"bridge", "bond", "team"})
@@ -52,22 +53,28 @@ class Carriers:
         return tuple(sorted(self._names[index] for index in (*self._links, *self._filters)))
 
     def refresh(self) -> bool:
-        """Attach to interfaces that came; says whether any did. What the kernel refuses is in `uncovered`."""
+        """Attach to interfaces that came; says whether any did. What the kernel refuses is in `uncovered`,
+        and tried again by the next call."""
         self._read_off()
         try:
             found = {one.index: one for one in netlink.interfaces() if self._carries(one)}
         except NetlinkError as error:
-            _LOG.warning("cannot list interfaces: %s", error)
+            self._note({**self.uncovered, "any other": f"cannot list interfaces: {error.cause}"})
             return False
         for index in [*self._links, *self._filters]:
             if index not in found or not self._is_attached(index):
                 self._release(index)
         new = [one for index, one in found.items() if index not in self._links and index not in self._filters]
         self._names.update({index: one.name for index, one in found.items()})
-        self.uncovered = {}
-        for one in new:
-            self._attach(one)
+        uncovered = {one.name: cause for one in new if (cause := self._attach(one))}
+        self._note(uncovered)
         return bool(new)
+
+    def _note(self, uncovered: dict[str, str]) -> None:
+        for name, cause in uncovered.items():
+            if self.uncovered.get(name) != cause:
+                _LOG.warning("the underlay is not watched on %s: %s", name, cause)
+        self.uncovered = uncovered
 
     def close(self) -> None:
         """Take the program off all of them."""
@@ -79,11 +86,12 @@ class Carriers:
     def _carries(self, one: Interface) -> bool:
         return one.name != self._tunnel and one.port_of not in _SEEN_ELSEWHERE
 
-    def _attach(self, one: Interface) -> None:
+    def _attach(self, one: Interface) -> str:
+        """Why the program could not be attached to an interface; empty where it was."""
         try:
             if self._use_links:
                 self._links[one.index] = links.create_tcx(self._program, one.index, AttachType.TCX_INGRESS)
-                return
+                return ""
         except WardgateError as error:
             refused = error.cause
         else:
@@ -92,8 +100,8 @@ class Carriers:
             self._add_filter(one.index)
             self._filters.add(one.index)
         except WardgateError as error:
-            self.uncovered[one.name] = f"tcx: {refused}; clsact: {error.cause}"
-            _LOG.warning("the underlay is not watched on %s: %s", one.name, self.uncovered[one.name])
+            return f"tcx: {refused}; clsact: {error.cause}"
+        return ""
 
     def _add_filter(self, index: int) -> None:
         # First the marks, so that a crash in between leaves nothing that is nobody's.

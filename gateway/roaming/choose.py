@@ -116,6 +116,7 @@ class IgnoringDetector:
     """For gateways that ignore roaming."""
 
     refused: tuple[Refused, ...] = ()
+    looks = True
 
     def reset(self, sessions: Mapping[bytes, Watched]) -> None:
         """See Detector."""

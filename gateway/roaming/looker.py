@@ -13,7 +13,11 @@ from wardgate.gateway.roaming.model import DetectorStatus, Dump, Endpoint, OnRoa
 from wardgate.gateway.roaming.pace import Pace
 
 _LOG: Final = logging.getLogger("wardgate.gateway.roaming")
-_LONGEST_RETRY: Final = 10.0
+_RETRIES: Final = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0)
+"""Seconds until the next look after failures in a row."""
+_NEVER: Final = object()
+_Told = Mapping[bytes, Endpoint | None]
+_Places = dict[bytes, Endpoint | None]
 
 
 class Looker:
@@ -25,11 +29,12 @@ class Looker:
         self.anchors = Anchors()
         self.stir = asyncio.Event()
         """Set where a wait for the next look is to be thought over."""
-        self.endpoints: Mapping[bytes, Endpoint | None] = {}
+        self.endpoints: _Places = {}
         """Of all peers at the last look, as `plain` gives them."""
-        self.changed: dict[bytes, Endpoint | None] = {}
+        self.changed: _Places = {}
         """The peers that were elsewhere at the last look than at the one before, and where they were then."""
         self._dump = dump
+        self._told: _Told = {}
         self._on_roam = on_roam
         self._dumps = 0
         self._seconds = 0.0
@@ -71,7 +76,7 @@ class Looker:
         newest = self.anchors.newest
         began = time.monotonic()
         try:
-            endpoints, changed = await asyncio.to_thread(self._ask, self.endpoints)
+            told, endpoints, changed = await asyncio.to_thread(self._ask)
         except Exception as error:
             # Whatever it is, the next look may be luckier; a detector that stopped would see nothing more.
             self._failures += 1
@@ -79,27 +84,30 @@ class Looker:
             _LOG.warning("cannot ask WireGuard for endpoints: %s", error, extra={"failures": self._failures})
             ended = time.monotonic()
             self.pace.looked(began, ended)
-            self.pace.at(ended + min(0.1 * 2**self._failures, _LONGEST_RETRY))
+            self.pace.at(ended + _RETRIES[min(self._failures, len(_RETRIES)) - 1])
             return []
         ended = time.monotonic()
         self._failures, self._failure = 0, ""
         self._dumps += 1
         self._seconds += ended - began
         self.pace.looked(began, ended)
-        self.endpoints, self.changed = endpoints, changed
+        self._told, self.endpoints, self.changed = told, endpoints, changed
         found = self.anchors.moved(endpoints, changed, newest, self.name)
         if self.anchors.unjudged:
             self.pace.at(ended)
         return found
 
-    def _ask(
-        self, before: Mapping[bytes, Endpoint | None]
-    ) -> tuple[dict[bytes, Endpoint | None], dict[bytes, Endpoint | None]]:
-        """A dump, and what changed since the one before; in a thread, since there may be many peers."""
-        endpoints = {key: plain(at) for key, at in self._dump().items()}
-        changed = {key: before.get(key) for key, at in endpoints.items() if before.get(key) != at}
-        changed.update({key: before[key] for key in before.keys() - endpoints.keys()})
-        return endpoints, changed
+    def _ask(self) -> tuple[_Told, _Places, _Places]:
+        """A dump: as it was told, as `plain` gives it, and what changed since the one before; in a thread,
+        since there may be many peers."""
+        before, told = self.endpoints, self._dump()
+        # Few moved: who did not has the object that was looked at before.
+        fresh = {key: plain(at) for key, at in told.items() if self._told.get(key, _NEVER) is not at}
+        changed = {key: before.get(key) for key, at in fresh.items() if before.get(key) != at}
+        endpoints = {**before, **fresh}
+        for key in before.keys() - told.keys():
+            changed[key] = endpoints.pop(key)
+        return told, endpoints, changed
 
     def status(self) -> DetectorStatus:
         """What it has done."""

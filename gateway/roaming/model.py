@@ -13,7 +13,7 @@ Endpoint = tuple[IPv4Address | IPv6Address, int]
 
 Dump = Callable[[], Mapping[bytes, Endpoint | None]]
 """Asks WireGuard for the endpoint of every peer, by public key (32 bytes); None: it has none yet. It may
-block: detectors call it in a thread."""
+block: detectors call it in a thread. A peer that has the same object as in the dump before did not move."""
 
 
 class OnRoam(Enum):
@@ -90,10 +90,13 @@ class Detector(Protocol):
 
     Its methods are for one thread, that of the event loop; none of them waits. A session is watched before
     it is granted, and forgotten after it was revoked and before its slot is given to another device.
-    `refused`: better detectors, and why they are not in use.
+    `refused`: better detectors, and why they are not in use. `looks`: it asks WireGuard by itself, and so
+    finds also who moved before the session was watched and has sent nothing since; one that sees packets
+    alone is not told of that.
     """
 
     refused: tuple[Refused, ...]
+    looks: bool
 
     def reset(self, sessions: Mapping[bytes, Watched]) -> None:
         """Watch these sessions, by public key, and no others: at the start."""

@@ -8,7 +8,6 @@ in seconds of any one clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,15 +32,16 @@ class Pace:
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         self._bounds = bounds or Bounds()
-        self._due: list[float] = []
+        self._follow_ups: list[float] = []
+        self._at: float | None = None
         self._looks = _Allowance(self._bounds.rate, self._bounds.burst)
         self._time = _Allowance(self._bounds.share, self._bounds.longest)
 
     def urgent(self, now: float) -> None:
         """Something was seen that may be a change: look, and again for as long as it may take to show."""
         # What is due sooner stays so: seeing things all the time must not put looks off.
-        soonest = [moment for moment in self._due[:1] if moment < now + FOLLOW_UPS[0]]
-        self._plan([*soonest, *(now + delay for delay in FOLLOW_UPS)])
+        soonest = [moment for moment in self._follow_ups[:1] if moment < now + FOLLOW_UPS[0]]
+        self._follow_ups = [*soonest, *(now + delay for delay in FOLLOW_UPS)]
 
     def lazy(self, now: float) -> None:
         """Something was seen that is not urgent."""
@@ -49,32 +49,36 @@ class Pace:
 
     def at(self, moment: float) -> None:
         """A look no later than at this moment."""
-        if not self._due or self._due[0] > moment:
-            self._plan([moment, *self._due])
+        self._at = moment if self._at is None else min(self._at, moment)
 
     def answered(self) -> None:
-        """What was seen has been found: it needs no more looks."""
-        self._due.clear()
+        """What was seen that is urgent has been found: it needs no more looks. Others that are due are."""
+        self._follow_ups.clear()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no look is due."""
-        return not self._due
+    def is_answered(self) -> bool:
+        """Whether nothing that is urgent waits for a look."""
+        return not self._follow_ups
+
+    def skip(self) -> None:
+        """No look is due."""
+        self._follow_ups.clear()
+        self._at = None
 
     def next(self, now: float) -> float | None:
         """When to make the next look, `now` at the earliest; None: there is nothing to look for."""
-        if not self._due:
+        due = [*self._follow_ups[:1], *([] if self._at is None else [self._at])]
+        if not due:
             return None
-        return max(now, self._due[0], self._looks.enough(1.0, now), self._time.enough(0.0, now))
+        return max(now, min(due), self._looks.enough(1.0, now), self._time.enough(0.0, now))
 
     def looked(self, began: float, ended: float) -> None:
         """A look was made between these moments. It stands for all that were due when it began."""
         self._looks.take(1.0, ended)
         self._time.take(ended - began, ended)
-        self._due = [moment for moment in self._due if moment > began]
-
-    def _plan(self, moments: Iterable[float]) -> None:
-        self._due = sorted(set(moments))
+        self._follow_ups = [moment for moment in self._follow_ups if moment > began]
+        if self._at is not None and self._at <= began:
+            self._at = None
 
 
 @dataclass(slots=True)

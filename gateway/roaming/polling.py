@@ -20,6 +20,8 @@ class PollingDetector:
     """See Detector. `interval`: seconds from look to look, or more where one takes longer than a
     tenth of that."""
 
+    looks = True
+
     def __init__(self, dump: Dump, on_roam: OnRoam, interval: float = INTERVAL) -> None:
         self.refused: tuple[Refused, ...] = ()
         bounds = Bounds(rate=2.0 / interval, burst=2.0)
@@ -54,7 +56,7 @@ class PollingDetector:
                 for one in await looker.look():
                     yield one
             else:
-                looker.pace.answered()
+                looker.pace.skip()
 
     def status(self) -> DetectorStatus:
         """See Detector."""

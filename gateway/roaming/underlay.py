@@ -7,6 +7,7 @@ evidence: a look asks WireGuard, which has authenticated it, and only what WireG
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -30,6 +31,9 @@ from wardgate.runtime.ringbuf import RingBuffer
 NAME: Final = "underlay"
 _PROGRAM: Final = "underlay_watch"
 _REQUEST: Final = layout.REQUESTS.offsets
+_UNSEEN: Final = 5.0
+"""Seconds between looks where some interfaces are not watched."""
+_LOG: Final = logging.getLogger("wardgate.gateway.roaming")
 
 
 class UnderlayDetector:
@@ -38,6 +42,8 @@ class UnderlayDetector:
     `tunnel` and `port` are the gateway's device and its UDP port, in the network namespace of the thread
     that makes and uses this. `program` is the compiled underlay_source().
     """
+
+    looks = True
 
     def __init__(
         self,
@@ -55,7 +61,7 @@ class UnderlayDetector:
         self.refused: tuple[Refused, ...] = ()
         self._looker = Looker(NAME, dump, on_roam, Pace(bounds))
         self._known: Counter[Endpoint] = Counter()
-        self._asked = self._answered = 0
+        self._asked = self._answered = self._lazy = 0
         self._stack = ExitStack()
         pins = RoamingPins(gate)
         try:
@@ -89,6 +95,7 @@ class UnderlayDetector:
     def watch(self, public_key: bytes, session: Watched) -> None:
         """See Detector."""
         self._looker.watch(public_key, session)
+        self._look_for_unseen()
 
     def expect(self, public_key: bytes, endpoint: Endpoint) -> None:
         """See Detector."""
@@ -110,10 +117,14 @@ class UnderlayDetector:
             while True:
                 if not await looker.wait():
                     continue
+                if self._carriers.uncovered:
+                    self._carriers.refresh()
                 self._listen()
-                for one in await looker.look():
-                    yield one
+                found = await looker.look()
                 self._learn()
+                self._look_for_unseen()
+                for one in found:
+                    yield one
         finally:
             loop.remove_reader(self._ring.fileno())
             loop.remove_reader(self._carriers.changes.fileno())
@@ -126,6 +137,7 @@ class UnderlayDetector:
         if self._requests.load(0, _REQUEST["urgent_told"], 8):
             self._looker.pace.urgent(now)
         if self._requests.load(0, _REQUEST["lazy_told"], 8):
+            self._lazy = self._requests.load(0, _REQUEST["lazy"], 8)
             self._looker.pace.lazy(now)
         self._looker.stir.set()
 
@@ -140,10 +152,19 @@ class UnderlayDetector:
         time counts as asked now."""
         for told in ("urgent_told", "lazy_told"):
             self._requests.store(0, _REQUEST[told], 8, 0)
-        asked = self._count()
+        now = time.monotonic()
+        asked, less = self._count(), self._requests.load(0, _REQUEST["lazy"], 8)
         if asked != self._asked:
             self._asked = asked
-            self._looker.pace.urgent(time.monotonic())
+            self._looker.pace.urgent(now)
+        if less != self._lazy:
+            self._lazy = less
+            self._looker.pace.lazy(now)
+
+    def _look_for_unseen(self) -> None:
+        """Where packets may come in that nobody sees, look at intervals while anybody has a session."""
+        if self._carriers.uncovered and len(self._looker.anchors):
+            self._looker.look_at(time.monotonic() + _UNSEEN)
 
     def _count(self) -> int:
         return self._requests.load(0, _REQUEST["urgent"], 8)
@@ -161,13 +182,20 @@ class UnderlayDetector:
             if now_at is not None:
                 self._known[now_at] += 1
                 if self._known[now_at] == 1:
-                    self._sources.update(_source(now_at), bytes(4))
+                    self._know(now_at)
         changes = len(looker.changed)
         looker.changed = {}
         if 0 < self._asked - self._answered <= changes:
             self._looker.pace.answered()
-        if self._looker.pace.is_idle:
+        if self._looker.pace.is_answered:
             self._answered = self._asked
+
+    def _know(self, endpoint: Endpoint) -> None:
+        try:
+            self._sources.update(_source(endpoint), bytes(4))
+        except WardgateError as error:
+            # The program goes on asking about it, each second that it sends.
+            _LOG.warning("a peer's place cannot be told to the watch: %s", error)
 
     def status(self) -> DetectorStatus:
         """See Detector."""

@@ -28,11 +28,14 @@ class Endpoints:
 
     async def of(self, public_key: str) -> Endpoint | None:
         """Where the peer is now; None: unknown, or no such peer. Errors of `dump`."""
+        return (await self.all()).get(public_key)
+
+    async def all(self) -> Mapping[str, Endpoint | None]:
+        """Where all peers are now, by their public keys. Errors of `dump`."""
         if self._next is None or self._begun:
             self._begun = False
             self._next = asyncio.create_task(self._look(self._next))
-        found = await asyncio.shield(self._next)
-        return found.get(public_key)
+        return await asyncio.shield(self._next)
 
     async def _look(
         self, before: asyncio.Task[Mapping[str, Endpoint | None]] | None

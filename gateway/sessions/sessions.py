@@ -3,10 +3,19 @@
 The order is what makes this safe. A session is in the store before the kernel has it, and gone from the
 kernel when the change that took it from the store is in force. After a crash those sessions go on that both
 have (see `reconcile`), so a crash can end a session, and never begin one.
+
+A session belongs to the place where its device is when WireGuard is asked, once, after the login came. The
+device may move before the kernel has the session, and no moment is left out all the same: the detector is
+told that place before the grant, and from then on judges by it, and not by where the peer is at the moment.
+A detector that looks compares it with WireGuard's answer in a look that begins later. One that sees packets
+ends the session with the first from elsewhere; it does not see a peer that sent one before it was watched,
+and none since, to which others' packets would go: so where these peers are is asked once more (`strays`),
+for all of them together, and no login waits for it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
@@ -19,6 +28,7 @@ from wardgate.gateway.events import Bus, Event
 from wardgate.gateway.ledger import Change, Ledger
 from wardgate.gateway.records import DEVICES, SESSIONS, USERS, Device, Session
 from wardgate.gateway.roaming import Detector, Roamed, Watched
+from wardgate.gateway.roaming.anchors import plain
 from wardgate.gateway.sessions.boot import boot_id
 from wardgate.gateway.sessions.endpoints import Endpoints
 from wardgate.gateway.sessions.turns import Turns
@@ -80,8 +90,12 @@ class Sessions:
         self._endpoints = endpoints
         self._boot = boot_id()
         self._look = 0
+        self._dropped: set[str] = set()
+        """Devices whose session was ended here, of which the store will tell yet."""
         # A login and the end of a session do not overlap: what comes later would be undone by the earlier.
         self._turns = Turns()
+        self._unseen: dict[bytes, Endpoint | None] = {}
+        self._granted = asyncio.Event()
 
     async def login(self, device: Device, proof: Proof) -> Session:
         """Begin the device's session, or renew it without a cut. RefusedError where it is locked, gone, or
@@ -111,6 +125,7 @@ class Sessions:
                     endpoint=str(endpoint) if endpoint else "",
                 )
                 change.put(SESSIONS, session, device.id)
+                self._dropped.discard(device.id)
                 change.tell(
                     "logged in", device.id, user=device.user, method=proof.method, endpoint=session.endpoint
                 )
@@ -120,7 +135,7 @@ class Sessions:
             session = await self._ledger.run(f"user:{device.user}", work, settled=False)
             try:
                 await self._grant(device, endpoint)
-                await self._confirm(device, session, endpoint)
+                await self._confirm(device, session)
             except BaseException as error:
                 # Nobody was told of this session, so there is none. Where the store fails too, it ends when
                 # it is seen that the kernel has none.
@@ -150,16 +165,41 @@ class Sessions:
             kind = "logout" if actor == f"user:{device.user}" else "session-ended"
             self._bus.publish(_event(kind, device, reason=reason))
 
+    async def strays(self) -> list[Roamed]:
+        """Peers that had moved before the detector watched their new sessions, and which it is not told of:
+        by a dump that begins after the grants that it is about. It waits until there are any. Errors of the
+        dump, which then is to be made again."""
+        await self._granted.wait()
+        self._granted.clear()
+        unseen, self._unseen = self._unseen, {}
+        try:
+            places = await self._endpoints.all()
+        except BaseException:
+            self._unseen = {**unseen, **self._unseen}
+            self._granted.set()
+            raise
+        at = clock.now()
+        return [
+            Roamed(key, endpoint, place, False, "login", at)
+            for key, endpoint in unseen.items()
+            if (place := places.get(str(PublicKey(key)))) is not None and place != endpoint
+        ]
+
     async def roamed(self, change: Roamed) -> None:
-        """End the session of a peer that sends from elsewhere, unless it was granted for that place."""
+        """End the session of a peer that sends from elsewhere, if it is the one that was granted for where
+        the peer was before. Where the store does not say, it ends."""
         device = self._world.with_key(str(PublicKey(change.public_key)))
         if device is None:
             return
         where = "nowhere" if change.new is None else str(Endpoint(*change.new))
         async with self._turns.of(device.id):
-            # Of the store: what is known of it here may be older than a login from where the device is now.
-            session = await self._ledger.get(SESSIONS, device.id)
-            if session is None or (session.endpoint and session.endpoint == where):
+            # Of the store: what is known of it here may be older than a login from elsewhere.
+            try:
+                session = await self._ledger.get(SESSIONS, device.id)
+            except (WardgateError, OSError):
+                await self._end_in_kernel(device)
+                raise
+            if session is None or plain(_place(session)) != plain(change.old):
                 return
             await self._end_in_kernel(device)
             await self._drop(device.id, "gateway", f"moved from {session.endpoint or 'nowhere'} to {where}")
@@ -226,9 +266,8 @@ class Sessions:
                 place = endpoints.get(device.public_key) if self._bound else None
                 reason = _why_over(session, self._boot, place, authorised=authorised)
                 if session is not None and not reason:
-                    endpoint = Endpoint.parse(session.endpoint) if session.endpoint else None
                     key = PublicKey.parse(device.public_key).data
-                    watched[key] = await self._watched(device, endpoint)
+                    watched[key] = await self._watched(device, _place(session))
                     continue
                 if authorised:
                     await self._worker(self._tunnel.revoke, device)
@@ -238,25 +277,42 @@ class Sessions:
                 await self._drop(left, "gateway", "the device is gone")
             self._detector.reset(watched)
 
+    async def ended(self, device: Device) -> None:
+        """Called where a device's session is gone from the store, which a lock does, another key, or another
+        node: end it in the kernel, unless another began since. Whoever looks at the portal is told, unless
+        that is done already."""
+        async with self._turns.of(device.id):
+            if await self._ledger.get(SESSIONS, device.id) is not None:
+                return
+            await self._end_in_kernel(device)
+        if device.id in self._dropped:
+            self._dropped.discard(device.id)
+            return
+        reason = "locked" if self._world.locked(device) else "an administrator ended it"
+        self._bus.publish(_event("session-ended", device, reason=reason))
+
     def forget(self, device: Device) -> None:
         """Called when the kernel has no session of this device any more."""
-        self._detector.forget(PublicKey.parse(device.public_key).data)
+        key = PublicKey.parse(device.public_key).data
+        self._detector.forget(key)
+        self._unseen.pop(key, None)
 
     async def _grant(self, device: Device, endpoint: Endpoint | None) -> None:
-        self._detector.watch(PublicKey.parse(device.public_key).data, await self._watched(device, endpoint))
+        key = PublicKey.parse(device.public_key).data
+        self._detector.watch(key, await self._watched(device, endpoint))
         await self._worker(self._tunnel.grant, device, self._limits.lifetime, self._limits.idle)
+        if not self._detector.looks:
+            self._unseen[key] = endpoint
+            self._granted.set()
 
     async def _watched(self, device: Device, endpoint: Endpoint | None) -> Watched:
         slot = await self._worker(self._tunnel.slot, device)
-        return Watched(slot, None if endpoint is None else (endpoint.address, endpoint.port))
+        return Watched(slot, endpoint)
 
-    async def _confirm(self, device: Device, session: Session, endpoint: Endpoint | None) -> None:
+    async def _confirm(self, device: Device, session: Session) -> None:
         """RefusedError where what the login was decided by was over before the kernel had it."""
         if await self._ledger.get(SESSIONS, device.id) != session:
             raise RefusedError("log in", device.user, "the session was ended meanwhile", "log in again")
-        now = await self._endpoints.of(device.public_key)
-        if self._bound and now is not None and now != endpoint:
-            raise RefusedError("log in", device.user, "the device moved to another network", "log in again")
 
     async def _end_in_kernel(self, device: Device) -> None:
         await self._worker(self._tunnel.revoke, device)
@@ -270,6 +326,7 @@ class Sessions:
             if session is None:
                 return False
             change.delete(SESSIONS, device_id)
+            self._dropped.add(device_id)
             change.tell("ended session", device_id, user=session.user, reason=reason)
             return True
 
@@ -286,6 +343,11 @@ def _is_good(session: Session, world: World, found: Mapping[str, KernelSession])
     device = world.devices.get(session.device)
     kernel = found.get(device.addresses[0]) if device else None
     return kernel is not None and kernel.state is SessionState.AUTHORISED
+
+
+def _place(session: Session) -> Endpoint | None:
+    """Where it was granted."""
+    return Endpoint.parse(session.endpoint) if session.endpoint else None
 
 
 def _check(found: Device | None, device: Device, proof: Proof) -> None:

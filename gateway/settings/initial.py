@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
@@ -131,16 +131,15 @@ async def initialise(wanted: Initial) -> Made:
         raise _there(path)
     networks = [address.network for address in wanted.addresses]
     text = _SETTINGS.format(
-        interface=_scalar(wanted.interface),
+        interface=wanted.interface,
         port=wanted.endpoint.rpartition(":")[2],
-        endpoint=json.dumps(wanted.endpoint),
+        endpoint=_quoted(wanted.endpoint),
         addresses=", ".join(f'"{address}"' for address in wanted.addresses),
-        state=_scalar(str(wanted.state.absolute())),
+        state=_quoted(str(wanted.state.absolute())),
     )
     try:
         wanted.folder.mkdir(parents=True, exist_ok=True)
-        wanted.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        wanted.state.chmod(0o700)
+        _make_state(wanted.state)
     except OSError as error:
         raise _failed(error, wanted.folder) from error
     new = path.with_name(f".{path.name}.{os.getpid()}")
@@ -172,9 +171,24 @@ def _there(path: Path) -> ExistsError:
     return ExistsError("write settings", str(path), "it is there already", "change it, or remove it first")
 
 
-def _scalar(text: str) -> str:
-    """As YAML has it, in quotes where it could be read as something else."""
-    return text if re.fullmatch(r"/?[a-z][A-Za-z0-9/._-]*", text) else json.dumps(text)
+def _make_state(folder: Path) -> None:
+    """Make it for its owner only; one that is there stays as it is, and must be nobody else's to write to."""
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except FileExistsError:
+        found = folder.stat()
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise GatewayError(
+                "keep state in",
+                str(folder),
+                "other users may write to this folder, and put other keys there",
+                "choose another folder, or let only root write to this one",
+            ) from None
+
+
+def _quoted(text: str) -> str:
+    """A text in YAML, whatever is in it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _write(path: Path, text: str) -> None:

@@ -48,7 +48,8 @@ class WireGuardDevice(Protocol):
         """All peers, in one dump."""
 
     def endpoints(self) -> Mapping[bytes, Endpoint | None]:
-        """Where each peer is, by its public key: one dump, of which nothing else is read. None: unknown."""
+        """Where each peer is, by its public key: one dump, of which nothing else is read. None: unknown.
+        Who did not move since the dump before has the same object."""
 
     def add(self, peers: Iterable[Peer]) -> None:
         """Make these peers what is wanted, without looking at any other.
@@ -78,10 +79,10 @@ class BaseDevice(ABC):
 
     kind: Kind
 
-    def __init__(self, name: str, *, adopted: bool, refused: tuple[str, ...] = ()) -> None:
+    def __init__(self, name: str, *, adopted: bool) -> None:
         self.name = name
         self.adopted = adopted
-        self.refused = refused
+        self.refused: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._closed = False
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final, NoReturn, Self
+from typing import Final, NamedTuple, NoReturn, Self
 
 from wardgate.gateway.wireguard.errors import EndpointFormatError
 
@@ -13,19 +12,23 @@ _FORM: Final = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<four>[0-9.]+)):(?P<port
 _MOST_PORT: Final = 65535
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class _AddressAndPort(NamedTuple):
+    address: IPv4Address | IPv6Address
+    port: int
+
+
+class Endpoint(_AddressAndPort):
     """An endpoint. A link-local IPv6 address has the link that it is on as its scope: `fe80::1%eth0`.
 
     The kernel tells the link by its index (`%2`), wireguard-go by its name. EndpointFormatError.
     """
 
-    address: IPv4Address | IPv6Address
-    port: int
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.port <= _MOST_PORT:
-            _refuse(f"{self.address}", f"port {self.port} is not between 1 and {_MOST_PORT}")
+    def __new__(cls, address: IPv4Address | IPv6Address, port: int) -> Self:
+        if not 1 <= port <= _MOST_PORT:
+            _refuse(f"{address}", f"port {port} is not between 1 and {_MOST_PORT}")
+        return super().__new__(cls, address, port)
 
     @classmethod
     def parse(cls, text: str) -> Self:

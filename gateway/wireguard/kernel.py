@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NoReturn, TypeVar
 
 from wardgate.gateway.network.errors import NetworkError
@@ -13,9 +13,11 @@ from wardgate.gateway.network.links import add_link, remove_link
 from wardgate.gateway.wireguard import messages
 from wardgate.gateway.wireguard.changes import DeviceChange, PeerChange
 from wardgate.gateway.wireguard.device import BaseDevice, Kind
+from wardgate.gateway.wireguard.endpoint import Endpoint
 from wardgate.gateway.wireguard.errors import DeviceGoneError, DeviceRefusedError, DeviceUnavailableError
 from wardgate.gateway.wireguard.generic_netlink import GenericNetlink, InterruptedDumpError, RefusalError
 from wardgate.gateway.wireguard.peers import Dump
+from wardgate.gateway.wireguard.places import Places
 
 LINK_KIND: Final = "wireguard"
 _ATTEMPTS: Final = 20
@@ -36,6 +38,10 @@ class KernelDevice(BaseDevice):
 
     kind = Kind.KERNEL
 
+    def __init__(self, name: str, *, adopted: bool) -> None:
+        super().__init__(name, adopted=adopted)
+        self._places = Places(bytes, messages.decode_endpoint)
+
     @classmethod
     def create(cls, name: str) -> KernelDevice:
         """Make a device; DeviceUnavailableError says why not. The kernel loads the module by itself."""
@@ -54,12 +60,19 @@ class KernelDevice(BaseDevice):
         return cls(name, adopted=False)
 
     def _dump(self) -> Dump:
+        return messages.read_dump(self._bodies())
+
+    def _endpoints(self) -> Mapping[bytes, Endpoint | None]:
+        return self._places.now(messages.read_places(self._bodies()))
+
+    def _bodies(self) -> list[bytes]:
+        """The messages of a dump that no change interrupted."""
         request = messages.get_request(self.name)
 
-        def dump(channel: GenericNetlink, family: int) -> Dump:
+        def dump(channel: GenericNetlink, family: int) -> list[bytes]:
             for attempt in range(_ATTEMPTS):
                 try:
-                    return messages.read_dump(channel.dump(family, messages.GET_DEVICE, request))
+                    return channel.dump(family, messages.GET_DEVICE, request)
                 except InterruptedDumpError:
                     time.sleep(_PAUSE * attempt)
             raise DeviceRefusedError(

@@ -107,7 +107,8 @@ def _encode_endpoint(endpoint: Endpoint) -> bytes:
 
 
 @lru_cache(_KNOWN)
-def _decode_endpoint(data: bytes) -> Endpoint | None:
+def decode_endpoint(data: bytes) -> Endpoint | None:
+    """The endpoint of a struct sockaddr_in or sockaddr_in6; None where it has no port."""
     (family,) = struct.unpack_from("=H", data)
     (port,) = struct.unpack_from(">H", data, 2)
     if not port:
@@ -150,6 +151,20 @@ def read_dump(bodies: Iterable[bytes]) -> Dump:
     return Dump(device, {peer.public_key: peer for peer in peers})
 
 
+def read_places(bodies: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Only where each peer is, of a dump's messages: the attribute of its endpoint, empty where it has none,
+    by its public key; see `decode_endpoint`."""
+    found: dict[bytes, bytes] = {}
+    for body in bodies:
+        for kind, value in attributes(body):
+            if kind == _PEERS:
+                for _, inner in attributes(value):
+                    part = dict(attributes(inner))
+                    # Where a peer goes on in the next message, that does not say where it is.
+                    found.setdefault(part[_PEER_KEY], part.get(_PEER_ENDPOINT, b""))
+    return found
+
+
 def _peer(part: Mapping[int, bytes], allowed: Iterable[Network]) -> PeerState:
     preshared = part.get(_PEER_PRESHARED, NO_PRESHARED_KEY)
     endpoint = part.get(_PEER_ENDPOINT)
@@ -159,7 +174,7 @@ def _peer(part: Mapping[int, bytes], allowed: Iterable[Network]) -> PeerState:
         in_order(allowed),
         PresharedKey(preshared) if preshared != NO_PRESHARED_KEY else None,
         _number(part.get(_PEER_KEEPALIVE, b"")) or None,
-        _decode_endpoint(endpoint) if endpoint else None,
+        decode_endpoint(endpoint) if endpoint else None,
         seconds * _NS_PER_SECOND + nanoseconds,
         _number(part.get(_PEER_RECEIVED, b"")),
         _number(part.get(_PEER_SENT, b"")),

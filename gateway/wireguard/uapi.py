@@ -6,7 +6,7 @@ answer ends with `errno=N`, where 0 is success.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_network
@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 from wardgate.gateway.wireguard.changes import NO_PRESHARED_KEY, DeviceChange, PeerChange
 from wardgate.gateway.wireguard.endpoint import Endpoint
 from wardgate.gateway.wireguard.errors import WireGuardError
-from wardgate.gateway.wireguard.keys import PresharedKey, PrivateKey, PublicKey
+from wardgate.gateway.wireguard.keys import KEY_BYTES, PresharedKey, PrivateKey, PublicKey
 from wardgate.gateway.wireguard.peers import DeviceState, Dump, Network, PeerState, in_order
 
 GET: Final = b"get=1\n\n"
@@ -24,7 +24,12 @@ _NS_PER_SECOND: Final = 1_000_000_000
 _KNOWN: Final = 1 << 16
 """Texts whose values are kept: most of a dump is what the one before had, and reading addresses is slow."""
 
-_PEER, _ENDPOINT = "\npublic_key=", "\nendpoint="
+_PEER, _ENDPOINT, _STATUS = b"\npublic_key=", b"\nendpoint=", b"errno="
+_KEY_TEXT: Final = 2 * KEY_BYTES
+_USUAL_PLACE: Final = len(b"\npreshared_key=\nprotocol_version=1") + 2 * _KEY_TEXT
+"""Where wireguard-go writes the line of a peer's endpoint, from its key's text on; it is looked for elsewhere
+where that is not so."""
+_LONGEST_STATUS: Final = 64
 _network = lru_cache(_KNOWN)(ip_network)
 _endpoint = lru_cache(_KNOWN)(Endpoint.parse)
 
@@ -78,15 +83,15 @@ def _peer_lines(peer: PeerChange) -> list[str]:
     return lines
 
 
-def read_errno(answer: bytes) -> int:
-    """The status that an answer ends with: 0, or an error number above 0; AnswerError."""
-    last = answer.rstrip(b"\n").rpartition(b"\n")[2].decode(errors="replace")
-    name, _, number = last.partition("=")
-    if name != "errno":
-        _refuse(last)
+def read_status(answer: bytes) -> tuple[bytes, int]:
+    """An answer less the status that it ends with, and that: 0, or an error number above 0; AnswerError."""
+    last = answer[-_LONGEST_STATUS:].rstrip(b"\n").rpartition(b"\n")[2]
+    if not last.startswith(_STATUS):
+        # Not the line itself, of which this may be the end: it may be a secret's.
+        _refuse("errno")
     # wireguard-go writes the kernel's numbers, which are negative.
-    code: int = _read(last, int, number)
-    return abs(code)
+    code: int = _read("errno", int, last.removeprefix(_STATUS))
+    return answer[: answer.rindex(last)], abs(code)
 
 
 def read_dump(answer: bytes) -> Dump:
@@ -117,19 +122,32 @@ def read_dump(answer: bytes) -> Dump:
     return Dump(device, peers)
 
 
-def read_endpoints(answer: bytes) -> dict[bytes, Endpoint | None]:
-    """Only where each peer is, by its public key, of a successful answer to GET: a tenth of the time of
-    `read_dump`. AnswerError."""
-    found: dict[bytes, Endpoint | None] = {}
-    for peer in ("\n" + answer.decode("ascii", errors="replace")).split(_PEER)[1:]:
-        key = _read("public_key", _key, peer.partition("\n")[0])
-        _, said, rest = peer.partition(_ENDPOINT)
-        found[key] = _read("endpoint", _endpoint, rest.partition("\n")[0]) if said else None
+def read_places(answer: bytes, before: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Only where each peer is, of a successful answer to GET: the line of its endpoint, empty where it has
+    none, by the text of its public key; see `key_of` and `endpoint_of`. `before` is the same of an earlier
+    answer: who is where they were then is not searched for."""
+    found = {}
+    for peer in (b"\n" + answer).split(_PEER)[1:]:
+        name = peer[:_KEY_TEXT]
+        line = before.get(name, b"")
+        if not (line and peer.startswith(line, _USUAL_PLACE)):
+            start = peer.find(_ENDPOINT)
+            line = peer[start : peer.find(b"\n", start + 1) + 1] if start >= 0 else b""
+        found[name] = line
     return found
 
 
-def _key(text: str) -> bytes:
-    return PublicKey(bytes.fromhex(text)).data
+def key_of(text: bytes) -> bytes:
+    """A public key; AnswerError."""
+    key: PublicKey = _read("public_key", lambda read: PublicKey(bytes.fromhex(read.decode("ascii"))), text)
+    return key.data
+
+
+def endpoint_of(line: bytes) -> Endpoint:
+    """The endpoint of a line of `read_places`; AnswerError."""
+    text = line.removeprefix(_ENDPOINT).removesuffix(b"\n")
+    found: Endpoint = _read("endpoint", lambda read: Endpoint.parse(read.decode("ascii")), text)
+    return found
 
 
 def _device(lines: Iterable[tuple[str, str]]) -> DeviceState:
@@ -171,7 +189,7 @@ def _peer(key: PublicKey, lines: Iterable[tuple[str, str]]) -> PeerState:
     return PeerState(key, in_order(allowed), last_handshake=moment, **fields)
 
 
-def _read(name: str, reader: Any, value: str) -> Any:
+def _read(name: str, reader: Any, value: str | bytes) -> Any:
     try:
         return reader(value)
     except ValueError:

@@ -30,6 +30,7 @@ from wardgate.gateway.wireguard.errors import (
     WireGuardError,
 )
 from wardgate.gateway.wireguard.peers import Dump
+from wardgate.gateway.wireguard.places import Places
 
 PROGRAM: Final = "wireguard-go"
 SOCKETS: Final = Path("/var/run/wireguard")
@@ -51,6 +52,10 @@ class UserspaceDevice(BaseDevice):
     """A device of a wireguard-go daemon."""
 
     kind = Kind.USERSPACE
+
+    def __init__(self, name: str, *, adopted: bool) -> None:
+        super().__init__(name, adopted=adopted)
+        self._places = Places(uapi.key_of, uapi.endpoint_of)
 
     @classmethod
     def create(cls, name: str) -> UserspaceDevice:
@@ -74,7 +79,8 @@ class UserspaceDevice(BaseDevice):
         return uapi.read_dump(self._exchange("read WireGuard device", uapi.GET))
 
     def _endpoints(self) -> Mapping[bytes, Endpoint | None]:
-        return uapi.read_endpoints(self._exchange("read WireGuard device", uapi.GET))
+        answer = self._exchange("read WireGuard device", uapi.GET)
+        return self._places.now(uapi.read_places(answer, self._places.told))
 
     def _apply(self, device: DeviceChange, peers: Iterable[PeerChange]) -> None:
         self._exchange("configure WireGuard device", uapi.set_request(device, peers))
@@ -93,11 +99,11 @@ class UserspaceDevice(BaseDevice):
         except OSError as error:
             code = errno.ETIMEDOUT if isinstance(error, TimeoutError) else error.errno or 0
             raise DeviceRefusedError(operation, self.name, code, os.strerror(code)) from error
-        code = uapi.read_errno(answer)
+        said, code = uapi.read_status(answer)
         if code:
             cause = f"{PROGRAM} says: {os.strerror(code)}"
             raise DeviceRefusedError(operation, self.name, code, cause, _REMEDIES.get(code, ""))
-        return answer.strip(b"\n").rpartition(b"\n")[0]
+        return said
 
     def _remove(self) -> None:
         # The daemon ends with its interface, and takes its socket along.

@@ -114,7 +114,9 @@ class MemoryWireGuard:
 
 
 class MemoryDetector:
-    """Knows which sessions are watched, and tells of no change."""
+    """Knows which sessions are watched, and tells of no change: as one that sees packets, and sees none."""
+
+    looks = False
 
     def __init__(self) -> None:
         self.watched: dict[bytes, Watched] = {}

@@ -150,7 +150,7 @@ def replace_key_command(console: Console, gateway: Client, device: str, public_k
 @options.common
 @options.pass_console
 def lock_command(console: Console, gateway: Client, device: str) -> None:
-    """Let a device pass nothing, at once."""
+    """Let nothing of a device pass that needs a login, at once. Nobody can log in there."""
     found = gateway.device(device)
     _tell(console, gateway.post("devices", found["id"], "lock"), "locked")
 

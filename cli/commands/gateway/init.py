@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,9 +78,10 @@ def init_command(
         console.text(f"wrote {path}")
     for path in made.kept:
         console.text(f"kept {path}, which was there")
-    file = made.settings.file
-    other = "" if file == DEFAULT else f" --settings {file}"
-    console.note(f"next: edit {file} and {made.settings.policy}, then: wardgate gateway start{other}")
+    file, policy = made.settings.file, shlex.quote(str(made.settings.policy))
+    quoted = shlex.quote(str(file))
+    other = "" if file == DEFAULT else f" --settings {quoted}"
+    console.note(f"next: edit {quoted} and {policy}, then: wardgate gateway start{other}")
 
 
 def _checked(option: str, read: Callable[[str], T], text: str) -> T:

@@ -104,7 +104,10 @@ def remove_command(console: Console, gateway: Client, name: str) -> None:
 @options.common
 @options.pass_console
 def lock_command(console: Console, gateway: Client, name: str) -> None:
-    """Let none of the user's devices pass anything, and nobody log in, at once."""
+    """Let nothing of the user's devices pass that needs a login, and nobody log in, at once.
+
+    What needs no login passes still; `users remove` ends that too.
+    """
     _tell(console, gateway.post("users", name, "lock"), "locked")
 
 

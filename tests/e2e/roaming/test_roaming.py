@@ -9,16 +9,22 @@ import random
 import socket
 import statistics
 import struct
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from wardgate.gateway.compiling.programs import compile_program
-from wardgate.gateway.roaming import Detector, OnRoam, Roamed, Watched
+from wardgate.gateway.roaming import Detector, OnRoam, Roamed, Watched, carriers
+from wardgate.gateway.roaming import underlay as underlay_module
+from wardgate.gateway.roaming.carriers import Carriers
 from wardgate.gateway.roaming.pace import Bounds
 from wardgate.gateway.roaming.polling import PollingDetector
 from wardgate.gateway.roaming.sources import underlay_source
 from wardgate.gateway.roaming.underlay import UnderlayDetector
+from wardgate.runtime import netlink
+from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.netlink import NetlinkError
 
 from benchmarks.roaming_tunnel import PORT, RoamingTunnel
 
@@ -26,7 +32,7 @@ pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
 MOVES = 15
 MEDIAN_SECONDS = 0.05
-FORGED = 100_000
+FORGED = 30_000
 PEERS = 10_000
 PATIENCE = 20.0
 
@@ -234,6 +240,105 @@ def test_polling_finds_it_at_its_interval(tunnel):
             assert detector.status().dumps == dumps
 
     run(tunnel, work)
+
+
+def test_a_session_that_comes_during_the_look_that_sees_its_peer_move_ends(tunnel, program):
+    """The login asked where the peer was before that; the look is all that the move calls for."""
+    hold, held, may_end = threading.Event(), threading.Event(), threading.Event()
+
+    def dump():
+        found = tunnel.dump()
+        if hold.is_set():
+            held.set()
+            may_end.wait()
+        return found
+
+    async def work() -> None:
+        detector = underlay(tunnel, program, dump)
+        key = watch_all(tunnel, detector)
+        detector.forget(key)
+        async with listening(detector) as listener:
+            await settled(detector)
+            before = tunnel.dump()[key]
+            after = await asyncio.to_thread(tunnel.move)
+            hold.set()
+            await asyncio.to_thread(tunnel.send)
+            await asyncio.to_thread(held.wait)
+            while tunnel.dump()[key] != after:
+                await asyncio.sleep(0.01)
+            detector.watch(key, Watched(1, before))
+            hold.clear()
+            may_end.set()
+            _, one = await listener.next()
+            assert (one.public_key, one.old, one.new) == (key, before, after)
+
+    run(tunnel, work)
+
+
+def test_where_an_interface_cannot_be_watched_it_is_looked_at_intervals(tunnel, program, monkeypatch):
+    monkeypatch.setattr(underlay_module, "_UNSEEN", 0.2)
+    attach = carriers.links.create_tcx
+    (cable,) = (one.index for one in interfaces_of(tunnel) if one.name == "cable0")
+    refuses = [True]
+
+    def refuse(program, index, kind):
+        if index == cable and refuses[0]:
+            raise NetlinkError("attach", "cable0", 12)
+        return attach(program, index, kind)
+
+    monkeypatch.setattr(carriers.links, "create_tcx", refuse)
+    monkeypatch.setattr(Carriers, "_add_filter", lambda *_: refuse(None, cable, None))
+
+    async def work() -> None:
+        detector = underlay(tunnel, program)
+        key = watch_all(tunnel, detector)
+        async with listening(detector) as listener:
+            assert set(detector.status().uncovered) == {"cable0"}
+            await asyncio.sleep(0.3)
+            after = await asyncio.to_thread(tunnel.move)
+            tunnel.start_sending()
+            _, one = await listener.next()
+            assert (one.public_key, one.new) == (key, after)
+            assert detector.status().asked == 0
+            # Each look tries again to watch it.
+            refuses[0] = False
+            detector.watch(key, Watched(1, after))
+            deadline = time.monotonic() + PATIENCE
+            while detector.status().uncovered and time.monotonic() < deadline:
+                await asyncio.sleep(0.01)
+            assert "cable0" in detector.status().carriers
+
+    run(tunnel, work)
+
+
+def interfaces_of(tunnel):
+    with tunnel.gateway.enter():
+        return netlink.interfaces()
+
+
+def test_a_place_that_the_watch_has_no_room_for_is_looked_for_all_the_same(tunnel, program, monkeypatch):
+    async def work() -> None:
+        detector = underlay(tunnel, program)
+        key = watch_all(tunnel, detector)
+        full = WardgateError("update map", "sources", "it is full")
+        monkeypatch.setattr(detector._sources, "update", raising(full))
+        async with listening(detector) as listener:
+            await settled(detector)
+            for _ in range(2):
+                after = await asyncio.to_thread(tunnel.move)
+                tunnel.start_sending()
+                _, one = await listener.next()
+                assert (one.public_key, one.new) == (key, after)
+                detector.watch(key, Watched(1, after))
+
+    run(tunnel, work)
+
+
+def raising(error):
+    def fail(*_):
+        raise error
+
+    return fail
 
 
 def test_wireguard_that_does_not_answer_is_asked_again(tunnel, program):

@@ -148,6 +148,8 @@ def test_a_configuration_gets_the_private_key_here(run, tmp_path):
     assert "█" in run("devices", "config", "alice/laptop", "--qr", "--private-key", key)
     run("devices", "config", "alice/laptop", "--qr")
     assert "no private key" in run.err
+    key.write_bytes(bytes(range(256)) * 100)
+    run("devices", "config", "alice/laptop", "--private-key", key, status=2)
     for wrong in (PRIVATE[:-2] + "==", "", base64.b64encode(b"x" * 32).decode(), "\xff\0"):
         key.write_bytes(wrong.encode("latin-1"))
         run("devices", "config", "alice/laptop", "--private-key", key, status=2)
@@ -254,10 +256,30 @@ def test_the_audit_log_is_listed_verified_and_exported(run, tmp_path):
     assert run("audit", "verify", "--file", path, status=1).startswith("BROKEN at entry 2: ")
     document = run.json("audit", "verify", "--file", path, status=1)
     assert (document["ok"], document["status"], document["broken"]) == (False, 1, 2)
-    for nonsense in (b"nonsense\n", b"\xff\xfe\n", bytes(1000), b"[" * 100_000):
-        path.write_bytes(nonsense)
+    for content in (b"nonsense\n", bytes(1000), b"\xff\xfe", b"[" * 100_000, b"{}", b"[]", b'"x"', b"\n"):
+        path.write_bytes(content)
         run("audit", "verify", "--file", path, status=2)
-        assert run.err.startswith(f"wardgate: {path}:1: no entry of an audit log")
+        assert "no entry of an audit log" in run.err
+
+
+def test_a_log_that_was_cut_or_written_anew_is_told_by_a_hash_that_was_kept(run, tmp_path):
+    for name in ("alice", "bob", "carol"):
+        run("users", "add", name)
+    path = tmp_path / "audit.jsonl"
+    run("audit", "export", "-o", path)
+    lines = path.read_text().splitlines(keepends=True)
+    hashes = [json.loads(line)["hash"] for line in lines]
+    for kept in hashes:
+        assert run("audit", "verify", "--kept", kept).startswith("3 entries, unbroken")
+        assert run("audit", "verify", "--file", path, "--kept", kept).startswith("3 entries, unbroken")
+    path.write_text("".join(lines[:2]))
+    assert run("audit", "verify", "--file", path).startswith("2 entries, unbroken")
+    assert run("audit", "verify", "--file", path, "--kept", hashes[1]).startswith("2 entries, unbroken")
+    told = run("audit", "verify", "--file", path, "--kept", hashes[2], status=1)
+    assert told == "BROKEN: no entry has the hash that was kept: the log was cut, or written anew\n"
+    document = run.json("audit", "verify", "--kept", "0" * 64, status=1)
+    assert (document["ok"], document["broken"], document["entries"]) == (False, None, 3)
+    run("audit", "verify", "--kept", hashes[2][:-1], status=2)
 
 
 def test_status_metrics_and_the_description(run):
@@ -323,6 +345,31 @@ def test_no_gateway_is_3_with_a_remedy(tmp_path, capsys, arguments):
         assert json.loads(capsys.readouterr().out)["remedy"]
 
 
+ALL = [
+    "status", "events", "users add a", "users list", "users show a", "users remove a", "users lock a",
+    "users unlock a", "users join a group:b", "users leave a group:b", "users reset-mfa a",
+    "users unlock-login a", "devices list", "devices show a/b", "devices add a b KEY", "devices rename a/b c",
+    "devices replace-key a/b KEY", "devices lock a/b", "devices unlock a/b", "devices remove a/b",
+    "devices config a/b", "tokens issue a", "tokens issue a --replaces a/b", "tokens list",
+    "tokens revoke abc", "sessions list", "sessions end a/b", "policy show", "policy history",
+    "policy apply POLICY --yes", "policy rollback --yes", "audit list", "audit verify", "audit export",
+    "metrics",
+]  # fmt: skip
+
+
+def test_all_that_asks_a_gateway_fails_alike_where_there_is_none(policy, capsys):
+    asking = {one for one in GROUPS_OF_COMMANDS if " " in one}
+    assert asking == {" ".join(one.split()[:2]) for one in ALL if " " in one}
+    for command in ALL:
+        words = [str(policy) if word == "POLICY" else word for word in command.split()]
+        assert main(["gateway", *words, "--socket", "/nowhere.sock", "--json"]) == 3, command
+        output = capsys.readouterr()
+        document = json.loads(output.out)
+        assert (document["ok"], document["status"]) == (False, 3), command
+        assert document["remedy"], command
+        assert "no gateway runs here" in output.err
+
+
 def test_something_else_that_answers_is_no_gateway(capsys):
     with tempfile.TemporaryDirectory(prefix=f"wgcli{os.getpid()}-") as folder:
         path = Path(folder) / "control.sock"
@@ -347,6 +394,14 @@ def test_something_else_that_answers_is_no_gateway(capsys):
             err = capsys.readouterr().err
             assert "Traceback" not in err
             assert "help: " in err
+
+
+def test_what_a_gateway_says_is_wrong_does_nothing_to_the_terminal(run):
+    run("users", "show", "a\x1b[2Jb\u202e", status=2)
+    assert "\x1b" not in run.err
+    run("devices", "show", "a\x1b[2Jb\u202e\nc", status=3)
+    assert "\x1b" not in run.err
+    assert run.err.startswith("wardgate: find device a\\x1b[2Jb\\u202e")
 
 
 @pytest.mark.root

@@ -20,14 +20,15 @@ def run(pace: Pace, until: float, takes: float = 0.0, start: float = 0.0) -> lis
 
 def test_nothing_is_looked_for_where_nothing_was_seen():
     assert Pace().next(5.0) is None
-    assert Pace().is_idle
+    assert Pace().is_answered
 
 
 def test_a_look_comes_at_once_and_again():
     pace = Pace()
     pace.urgent(100.0)
     assert run(pace, 1000.0, start=100.0) == pytest.approx([100.0 + delay for delay in FOLLOW_UPS])
-    assert pace.is_idle
+    assert pace.is_answered
+    assert pace.next(1000.0) is None
 
 
 def test_what_is_answered_is_not_looked_for_again():
@@ -38,6 +39,21 @@ def test_what_is_answered_is_not_looked_for_again():
     assert pace.next(0.002) is None
 
 
+def test_an_answer_takes_no_look_that_is_due_for_something_else():
+    """As for a session that was granted while a look was under way, which could not judge it."""
+    pace = Pace()
+    pace.lazy(-3.0)
+    pace.urgent(0.0)
+    pace.looked(0.001, 0.002)
+    pace.answered()
+    assert pace.is_answered
+    assert pace.next(0.002) == 2.0
+    pace.at(0.01)
+    assert pace.next(0.002) == 0.01
+    pace.skip()
+    assert pace.next(0.002) is None
+
+
 def test_a_look_that_is_not_urgent_waits_and_is_put_off_by_nothing():
     pace = Pace(Bounds(lazy=5.0))
     for moment in (0.0, 1.0, 4.0):
@@ -45,11 +61,13 @@ def test_a_look_that_is_not_urgent_waits_and_is_put_off_by_nothing():
     assert run(pace, 100.0, start=4.0) == [5.0]
 
 
-def test_an_urgent_look_serves_what_is_not_urgent():
+def test_a_look_that_is_not_urgent_comes_once_beside_those_that_are():
     pace = Pace()
-    pace.lazy(0.0)
+    for moment in (0.0, 0.5):
+        pace.lazy(moment)
     pace.urgent(1.0)
-    assert len(run(pace, 100.0, start=1.0)) == len(FOLLOW_UPS)
+    looks = run(pace, 100.0, start=1.0)
+    assert looks == pytest.approx([*(1.0 + delay for delay in FOLLOW_UPS), 5.0])
 
 
 def test_seeing_all_the_time_does_not_put_looks_off():

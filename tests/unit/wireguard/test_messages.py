@@ -18,6 +18,7 @@ from wardgate.gateway.wireguard import DeviceChange, Endpoint, PrivateKey, messa
 from wardgate.gateway.wireguard.changes import PeerChange
 from wardgate.gateway.wireguard.generic_netlink import attribute, attributes, nested
 from wardgate.gateway.wireguard.peers import DeviceState, Dump, PeerState, in_order
+from wardgate.gateway.wireguard.places import Places
 from wireguard_peers import ENDPOINTS, KEEPALIVES, NETWORKS, key, preshared
 
 OWN = PrivateKey(bytes([1] * 32))
@@ -110,7 +111,33 @@ def test_answers_of_wireguard_go_are_understood(dump):
 
 @given(DUMPS)
 def test_endpoints_alone_are_those_of_the_whole_answer(dump):
-    assert uapi.read_endpoints(written(dump)) == {key.data: one.endpoint for key, one in dump.peers.items()}
+    endpoints = {key.data: one.endpoint for key, one in dump.peers.items()}
+    answer = written(dump) + b"\n"
+    places = Places(uapi.key_of, uapi.endpoint_of)
+    assert places.now(uapi.read_places(answer, {})) == endpoints
+    assert uapi.read_places(answer, places.told) == places.told
+
+
+@given(DUMPS, st.lists(st.none() | ENDPOINTS, min_size=8, max_size=8), st.booleans())
+def test_endpoints_are_those_of_the_last_answer(first, others, usual):
+    """Where peers have moved since, and where lines come in another order than usual."""
+    places = Places(uapi.key_of, uapi.endpoint_of)
+    moved = {
+        key: replace(one, endpoint=at) for (key, one), at in zip(first.peers.items(), others, strict=False)
+    }
+    for dump in (first, Dump(first.device, moved), first):
+        answer = written(dump) + b"\n"
+        if usual:
+            answer = answer.replace(b"a_key_of_the_future=7\n", b"")
+        endpoints = {key.data: one.endpoint for key, one in dump.peers.items()}
+        assert places.now(uapi.read_places(answer, places.told)) == endpoints
+
+
+@given(DUMPS, st.integers(1, 4))
+def test_endpoints_alone_are_those_of_the_whole_dump(dump, in_one):
+    endpoints = {key.data: one.endpoint for key, one in dump.peers.items()}
+    told = messages.read_places(encoded(dump, in_one))
+    assert Places(bytes, messages.decode_endpoint).now(told) == endpoints
 
 
 @pytest.mark.parametrize(
@@ -118,7 +145,7 @@ def test_endpoints_alone_are_those_of_the_whole_answer(dump):
 )
 def test_a_damaged_place_is_an_error(answer):
     with pytest.raises(uapi.AnswerError):
-        uapi.read_endpoints(answer)
+        Places(uapi.key_of, uapi.endpoint_of).now(uapi.read_places(answer + b"\n", {}))
 
 
 @given(DUMPS, st.integers(1, 4))
@@ -247,22 +274,31 @@ def test_a_scope_is_in_the_byte_order_of_the_machine():
     data = messages._encode_endpoint(endpoint)
     assert len(data) == 28
     assert struct.unpack_from("=I", data, 24) == (3,)
-    assert messages._decode_endpoint(data) == endpoint
-    loopback = messages._encode_endpoint(replace(endpoint, address=ip_address("fe80::1%lo")))
+    assert messages.decode_endpoint(data) == endpoint
+    loopback = messages._encode_endpoint(Endpoint(ip_address("fe80::1%lo"), 9))
     assert struct.unpack_from("=I", loopback, 24) == (1,)
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"), [(b"errno=0\n\n", 0), (b"private_key=1\nerrno=-22\n\n", 22), (b"errno=98\n\n", 98)]
+    ("answer", "status"),
+    [
+        (b"errno=0\n\n", (b"", 0)),
+        (b"private_key=1\nerrno=-22\n\n", (b"private_key=1\n", 22)),
+        (b"rx_bytes=" + b"9" * 80 + b"\nerrno=98\n\n", (b"rx_bytes=" + b"9" * 80 + b"\n", 98)),
+    ],
 )
-def test_the_status_of_an_answer(answer, code):
-    assert uapi.read_errno(answer) == code
+def test_the_status_of_an_answer(answer, status):
+    assert uapi.read_status(answer) == status
 
 
-@pytest.mark.parametrize("answer", [b"", b"\n\n", b"errno\n\n", b"errno=x\n\n", b"error=0\n\n"])
-def test_an_answer_without_status(answer):
-    with pytest.raises(uapi.AnswerError):
-        uapi.read_errno(answer)
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"\n\n", b"errno\n\n", b"errno=x\n\n", b"error=0\n\n", f"preshared_key={'ab' * 32}\n\n".encode()],
+)
+def test_an_answer_without_status_is_an_error_without_its_values(answer):
+    with pytest.raises(uapi.AnswerError) as caught:
+        uapi.read_status(answer)
+    assert "abab" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
