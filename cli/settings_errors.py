@@ -32,7 +32,11 @@ def settings_of(path: Path) -> Settings:
     from wardgate.gateway.settings import read_settings
 
     if not path.exists():
-        raise CommandError(f"{path}: there is no such file", "`wardgate gateway init` writes one", USAGE)
+        raise CommandError(
+            f"{path}: there is no such file",
+            "name it with --settings, or let `wardgate gateway init` write one",
+            USAGE,
+        )
     with as_usage():
         return read_settings(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,9 @@ def bench_command(console: Console, quick: bool, filters: tuple[Path, ...], outp
             "the benchmark suite is not installed with Wardgate",
             "clone the repository and run `make bench` in it",
         )
+    if output is not None and not os.access(output.parent, os.W_OK):
+        # Not after an hour.
+        raise CommandError(f"{output.parent}: there is no such folder, or nothing can be written to it")
     words = [
         sys.executable,
         str(_SUITE),

@@ -125,7 +125,7 @@ def _enforced(folder: Path, expected: Answers, kinds: Sequence[str], compiled: P
         gate = RunningGate(network.gateway, artefact, DEVICE, _DEVICES, _NAME)
         stack.callback(gate.stop)
         hooks = ", ".join(f"{hook['hook']} by {hook['way']}" for hook in gate.attached["hooks"])
-        _say(f"wardgate run office.o --device {DEVICE} --devices examples/{_DEVICES.name}: {hooks}")
+        _say(f"wardgate run office.o --device {DEVICE} --devices examples/{_DEVICES.name}\n  {hooks}")
         network.up(GATEWAY, [])
         for stage in STAGES:
             for arguments in stage.commands:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 KINDS: Final = (
-    "login", "renewal", "logout", "session-ended", "roam", "policy", "drop", "pass", "needs-login",
+    "login", "renewal", "logout", "session-ended", "roam", "enrolled", "policy", "drop", "pass",
+    "needs-login",
 )  # fmt: skip
 """What happens. `drop` and `pass` are packets, the latter while the gate traces; `needs-login` is a drop that
 a login would have prevented, told to whose device it is."""

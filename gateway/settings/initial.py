@@ -25,12 +25,17 @@ _SETTINGS: Final = """\
 # A Wardgate gateway. docs/gateway.md of the project explains every setting; what is commented out is the
 # default.
 
-interface: {interface}           # the WireGuard device that the gateway owns
-port: {port}              # UDP; open it in the firewall of the machine
-endpoint: {endpoint}    # where clients reach that port: name or address
-addresses: [{addresses}]  # the gateway's own, with the length of the tunnel's prefix
-policy: policy.yaml       # the first one; afterwards: wardgate gateway policy apply FILE
-state: {state}            # database and keys; back it up, and keep it secret
+# The WireGuard device that the gateway owns, and its UDP port; open that in the firewall of the machine.
+interface: {interface}
+port: {port}
+# Where clients reach that port, by name or address.
+endpoint: {endpoint}
+# The gateway's own in the tunnel, with the length of the tunnel's prefix.
+addresses: [{addresses}]
+# The first one; afterwards, wardgate gateway policy apply FILE.
+policy: policy.yaml
+# Database and keys; back them up, and keep them secret.
+state: {state}
 
 # mtu: 1420
 # device_slots: 65536     # room for devices, fixed when the gate is made

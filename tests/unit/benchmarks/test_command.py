@@ -40,3 +40,13 @@ def test_the_suite_s_status_is_the_command_s(monkeypatch, tmp_path: Path, status
         lambda words, check: subprocess.CompletedProcess(words, status),  # noqa: ARG005
     )
     assert main(["bench"]) == expected
+
+
+def test_where_results_cannot_go_is_said_before_anything_is_measured(monkeypatch, tmp_path, capsys):
+    suite = tmp_path / "run.py"
+    suite.write_text("raise SystemExit('measured')")
+    monkeypatch.setattr(bench, "_SUITE", suite)
+    assert main(["bench", "-o", str(tmp_path / "nowhere" / "x.json")]) == 3
+    said = capsys.readouterr().err
+    assert "nowhere: there is no such folder" in said
+    assert "measured" not in said

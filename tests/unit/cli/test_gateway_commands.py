@@ -404,6 +404,17 @@ def test_what_a_gateway_says_is_wrong_does_nothing_to_the_terminal(run):
     assert run.err.startswith("wardgate: find device a\\x1b[2Jb\\u202e")
 
 
+def test_a_gateway_that_does_not_answer_is_not_waited_for_all_day(capsys, monkeypatch):
+    monkeypatch.setattr("wardgate.cli.control._ANSWER_SECONDS", 0.05)
+    with tempfile.TemporaryDirectory(prefix=f"wgcli{os.getpid()}-") as folder:
+        path = Path(folder) / "control.sock"
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(os.fspath(path))
+            listening.listen()
+            assert main(["gateway", "users", "list", "--socket", str(path)]) == 3
+    assert f"the gateway at {path} does not answer" in capsys.readouterr().err
+
+
 @pytest.mark.root
 def test_who_may_not_connect_is_told_what_to_do(capfd):
     with tempfile.TemporaryDirectory(prefix=f"wgcli{os.getpid()}-") as folder:
