@@ -320,7 +320,7 @@ async def started(settings: Settings) -> tuple[Gateway, dict[str, Any]]:
 
 async def measure(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     """All of it."""
-    settings = await initialise(Initial(folder, folder / "state", "192.0.2.1:51820"))
+    settings = (await initialise(Initial(folder, folder / "state", "192.0.2.1:51820"))).settings
     settings.policy.write_text(_POLICY)
     with settings.file.open("a") as file:
         file.write("network: {forwarding: enable}\nlog: {level: error}\n")

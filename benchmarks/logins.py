@@ -61,10 +61,10 @@ class TimedStore(SqliteStore):
         with self.spent.on("reads"):
             return await super().get(key)
 
-    async def snapshot(self, prefix: str) -> Snapshot:
+    async def snapshot(self, *prefixes: str) -> Snapshot:
         """See Store."""
         with self.spent.on("reads"):
-            return await super().snapshot(prefix)
+            return await super().snapshot(*prefixes)
 
     async def commit(self, transaction: Transaction) -> int:
         """See Store."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wardgate.cli import outfile
 from wardgate.cli.failures import POLICY_SAYS_NO, CommandError
 
 if TYPE_CHECKING:
@@ -31,8 +32,10 @@ def read_bundle(path: Path) -> Bundle:
 
 def write_bundle(bundle: Bundle, folder: Path) -> None:
     """Write all its files into `folder`, which is made; what is there already stays, and is an error."""
+    for name in bundle.files:
+        if (folder / name).exists():
+            raise CommandError(f"{folder / name} is there already", "name another folder")
     for name, text in bundle.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        outfile.write(path, text.encode())

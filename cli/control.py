@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import click
+from wardgate.cli import gateway_words
 from wardgate.cli.failures import POLICY_SAYS_NO, SYSTEM_REFUSED, USAGE, CommandError
 from wardgate.gateway.control.place import SOCKET
 
 if TYPE_CHECKING:
     import httpx
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]*", re.ASCII)
+"""What the API takes in paths: users, groups, and ids of devices and tokens."""
+_NAMES = "names have letters, digits and . _ @ + -, and begin with a letter or digit"
 F = TypeVar("F", bound=Callable[..., Any])
 
+_LONGEST_PATH = 108
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 600.0
-"""A large policy is compared for minutes."""
+_ANSWER_SECONDS = 60.0
+_LONG = {"policy": 600.0, "audit": 600.0}
+"""Of what may take longer, by the first part of its path: a large policy is compared for minutes."""
 _STATUS = {"invalid": USAGE, "policy": POLICY_SAYS_NO}
 """Exit status by the kind of a failure."""
-_NOT_RUNNING = "start it (wardgate gateway start), or name its socket with --socket"
+_NOT_RUNNING = (
+    "start it (wardgate gateway start), or name its socket with --socket; "
+    "why a service does not start is in its log (journalctl -u wardgate-gateway)"
+)
 _DENIED = "run as root, or join the group that gateway.yaml names and log in again"
 
 
@@ -31,9 +42,15 @@ def gateway(function: F) -> F:
     """`--socket PATH`; the command gets a Client as `gateway`."""
     return click.option(
         "--socket", "gateway", metavar="PATH", envvar="WARDGATE_GATEWAY_SOCKET", default=SOCKET,
-        show_default=True, show_envvar=True, callback=lambda _context, _parameter, path: Client(path),
-        help="The gateway's control socket.",
+        show_default=True, show_envvar=True, callback=_client, help="The gateway's control socket.",
     )(function)  # fmt: skip
+
+
+def _client(context: click.Context, parameter: click.Parameter, path: str) -> Client:
+    # The kernel's limit (unix(7)).
+    if not path or "\0" in path or len(os.fsencode(path)) >= _LONGEST_PATH:
+        raise click.BadParameter(f"no path of a socket has {len(path)} characters", context, parameter)
+    return Client(path)
 
 
 class Client:
@@ -87,9 +104,12 @@ class Client:
         query: Mapping[str, str | int | None] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Any:
+        import httpx
+
+        timeout = httpx.Timeout(_LONG.get(path[0], _ANSWER_SECONDS), connect=_CONNECT_SECONDS)
         wanted = {name: value for name, value in (query or {}).items() if value is not None}
         with self._http() as http:
-            answer = http.request(method, _url(path), params=wanted, json=body)
+            answer = http.request(method, _url(path), params=wanted, json=body, timeout=timeout)
             _raise_for(answer)
             return answer.json()
 
@@ -112,6 +132,8 @@ class Client:
             ) from None
         except httpx.TransportError as error:
             raise self._unreachable(error) from None
+        except UnicodeEncodeError:
+            raise CommandError("an argument is not UTF-8", "write it in UTF-8", USAGE) from None
         except ValueError as error:
             raise CommandError(
                 f"{self._path} answers, but not as a gateway: {error}", "name the gateway's with --socket"
@@ -133,8 +155,8 @@ class Client:
 
 def _url(path: tuple[str, ...]) -> str:
     for part in path:
-        if part in ("", ".", ".."):
-            raise CommandError(f"{part!r} names nothing", "give a name", USAGE)
+        if not _NAME.fullmatch(part):
+            raise CommandError(f"{part!r} names nothing", _NAMES, USAGE)
     return "/v1/" + "/".join(quote(part, safe="") for part in path)
 
 
@@ -146,8 +168,8 @@ def _raise_for(answer: httpx.Response) -> None:
         raise ValueError(f"HTTP status {answer.status_code}")
     what = f"{failure['operation']} {failure['target']}".rstrip()
     raise CommandError(
-        f"{what}: {failure['cause']}",
-        failure["remedy"],
+        gateway_words.lines(f"{what}: {failure['cause']}"),
+        gateway_words.lines(failure["remedy"]),
         _STATUS.get(failure["kind"], SYSTEM_REFUSED),
         failure["diagnostics"],
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,7 @@ USAGE = 2
 SYSTEM_REFUSED = 3
 
 _BPFFS = "/sys/fs/bpf"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class CommandError(Exception):
@@ -64,11 +67,19 @@ def describe(error: Exception, *, verbose: bool) -> Failure:
         return known
     if isinstance(error, OSError):
         what = error.strerror or str(error)
-        place = f"{error.filename}: " if error.filename else ""
-        pinned = str(error.filename or "").startswith(_BPFFS) and isinstance(error, PermissionError)
-        return _plain(SYSTEM_REFUSED, f"{place}{what}", "gates belong to root: run as root" if pinned else "")
+        # Files are named by whoever writes them.
+        place = error.filename or ("stdout" if error.errno in _FULL else "")
+        remedy = _of_permission(str(error.filename or "")) if isinstance(error, PermissionError) else ""
+        return _plain(SYSTEM_REFUSED, f"{place}: {what}" if place else what, remedy)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("wardgate"):
         return _plain(SYSTEM_REFUSED, f"the Python package {error.name} is missing", _extra_for(error.name))
+    if isinstance(error, UnicodeEncodeError):
+        missing = error.object[error.start : error.start + 1]
+        return _plain(
+            SYSTEM_REFUSED,
+            f"stdout takes no {missing!a}: its encoding is {error.encoding}",
+            "choose a locale with UTF-8, such as LC_ALL=C.UTF-8",
+        )
     if isinstance(error, MemoryError):
         return _plain(SYSTEM_REFUSED, "out of memory", "use a machine with more, or a smaller policy")
     trace = "".join(traceback.format_exception(error)).rstrip()
@@ -77,6 +88,12 @@ def describe(error: Exception, *, verbose: bool) -> Failure:
         f"internal error: {type(error).__name__}: {error}",
         text=f"{trace}\nwardgate: internal error; please report it with the lines above",
     )
+
+
+def _of_permission(path: str) -> str:
+    if path.startswith(_BPFFS):
+        return "gates belong to root: run as root"
+    return "run as root, or as whose it is" if os.geteuid() else ""
 
 
 def _plain(status: int, message: str, remedy: str) -> Failure:

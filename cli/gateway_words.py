@@ -23,6 +23,11 @@ def plain(value: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def lines(text: str) -> str:
+    """The same of a text that may have several lines."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def moment(seconds: int) -> str:
     """Unix time as a date and time of day, UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

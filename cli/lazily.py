@@ -8,6 +8,19 @@ from typing import Any
 
 import click
 
+_UNCUT = 1_000
+"""Of a line of help: more characters than any has."""
+
+
+class Group(click.Group):
+    """A group whose list of subcommands has the whole first sentence of each, and no ellipses."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click has it."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(_UNCUT)) for name, one in commands if one])
+
 
 class LazyGroup(click.Group):
     """Subcommands by name: each has a module in `package`, with a command called NAME_command (dashes as

@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
 
 import click
 from wardgate.cli.console import Console
@@ -57,6 +59,7 @@ def commands() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit status."""
+    _open_streams()
     console = Console()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -74,6 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _fail(console, error)
     return status if isinstance(status, int) else 0
+
+
+def _open_streams() -> None:
+    """Where a stream was closed by whoever started this, take the null device, as daemons do: what is opened
+    later must not get its number. And whatever bytes a name has, it can be printed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # It stays open as long as the process.
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.encoding.lower() == "utf-8":
+        # Of UTF-8, these are halves of surrogate pairs: bytes of arguments that are not UTF-8.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _fail(console: Console, error: Exception) -> int:

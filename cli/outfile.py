@@ -13,7 +13,13 @@ def write(path: Path, data: bytes) -> None:
 
     A device or a pipe is written to as it is; a symbolic link stays one. OSError where it fails.
     """
-    target = Path(os.path.realpath(path))
+    try:
+        _write(Path(os.path.realpath(path)), data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write(target: Path, data: bytes) -> None:
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:

@@ -18,7 +18,7 @@ DEFAULT = Path("/etc/wardgate/gateway.yaml")
 settings_option = click.option(
     "--settings",
     "settings_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
     default=DEFAULT,
     show_default=True,
     envvar="WARDGATE_GATEWAY_SETTINGS",

@@ -17,9 +17,10 @@ from typing import Final
 
 from wardgate.runtime import links, netlink
 from wardgate.runtime.errors import PrivilegeError, WardgateError
+from wardgate.runtime.info import LinkInfo, LinkType, link_info, program_id
 from wardgate.runtime.links import AttachType, XdpMode
 from wardgate.runtime.netlink import Block
-from wardgate.runtime.syscall import Fd, LinkInfo, LinkType, link_info, obj_get, obj_pin, program_id
+from wardgate.runtime.syscall import Fd, obj_get, obj_pin
 
 
 class Hook(Enum):

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from wardgate.runtime.errors import ENOTSUPP
-from wardgate.runtime.syscall import Cmd, Fd, MapInfo, bpf_error, raw_bpf
+from wardgate.runtime.info import MapInfo
+from wardgate.runtime.syscall import Cmd, Fd, bpf_error, raw_bpf
 
 _BYTES: Final = 1 << 20
 """Buffer for one batch; a system call per element costs more than a microsecond each."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
 from typing import Final
 
 from wardgate.runtime.btf import Btf
 from wardgate.runtime.codec import U32, Codec, StructCodec, btf_codec, record_codec
-from wardgate.runtime.errors import LayoutError
-from wardgate.runtime.layout.manifest import Manifest, Table
+from wardgate.runtime.errors import ArtefactError, LayoutError
+from wardgate.runtime.layout.manifest import Manifest, Table, digest_of_tables
 from wardgate.runtime.layout.maps import (
     CONFIG_SECTION,
     MAPS_BY_NAME,
@@ -26,7 +26,7 @@ _ELEMENTS: Final = (1, 2, 4, 8)
 
 def check_layout(spec: ObjectSpec) -> None:
     """LayoutError unless `spec` is made of the maps, records, tables and programs that its manifest
-    lists and this runtime knows. `spec` has a manifest."""
+    lists and this runtime knows; ArtefactError where its tables were changed since. `spec` has a manifest."""
     if spec.manifest is None:
         raise LayoutError(".wardgate.manifest", "is missing")
     if spec.btf is None:
@@ -38,6 +38,7 @@ def check_layout(spec: ObjectSpec) -> None:
         _check_map(found, layout, spec.btf)
     _check_records(spec.btf)
     _check_manifest_maps(spec, spec.manifest)
+    _check_tunnel(spec.manifest)
     _check_indexes(spec, spec.manifest)
     _check_tables(spec, spec.manifest)
     _check_programs(spec, spec.manifest)
@@ -98,6 +99,14 @@ def _check_manifest_maps(spec: ObjectSpec, manifest: Manifest) -> None:
             raise LayoutError(f".maps {name!r}", f"belongs to the {use.scope} by the manifest")
 
 
+def _check_tunnel(manifest: Manifest) -> None:
+    for text in manifest.tunnel:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise LayoutError(".wardgate.manifest", f"its tunnel has no prefix {text!r}: {error}") from None
+
+
 def _check_indexes(spec: ObjectSpec, manifest: Manifest) -> None:
     """An index is as large as the manifest says, and covers addresses that there are, of one half in IPv6:
     programs compare the other half as a whole."""
@@ -127,6 +136,9 @@ def _check_tables(spec: ObjectSpec, manifest: Manifest) -> None:
     _check_same("tables", {table.section for table in manifest.tables}, sections)
     for table in manifest.tables:
         _check_table(table, len(spec.data[table.section].data))
+    if digest_of_tables({name: spec.data[name].data for name in sections}) != manifest.tables_digest:
+        # Of the right shape and with other content: they would load, and mean something else.
+        raise ArtefactError(".wardgate.manifest", "has another digest than the tables have")
     others = set(spec.data) - sections - {CONFIG_SECTION}
     if others:
         raise LayoutError(min(others), "is global data that the manifest does not list")

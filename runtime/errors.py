@@ -12,6 +12,9 @@ import os
 ENOTSUPP = 524
 """Kernel-internal code that bpf() lets out for unsupported operations (include/linux/errno.h)."""
 
+TOO_MANY_FILES = "this process has too many open files: raise its limit (ulimit -n, LimitNOFILE=)"
+"""What to do about EMFILE."""
+
 
 class WardgateError(Exception):
     """A refusal with its parts as attributes.

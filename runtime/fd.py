@@ -7,6 +7,8 @@ import os
 import warnings
 from types import TracebackType
 
+from wardgate.runtime.errors import TOO_MANY_FILES, BpfError
+
 
 class Fd:
     """An open fd that closes once: a context manager; left open it warns when collected."""
@@ -28,8 +30,11 @@ class Fd:
         return self._fd < 0
 
     def dup(self) -> Fd:
-        """Another fd for the same object, closed on exec."""
-        return Fd(fcntl.fcntl(self.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))
+        """Another fd for the same object, closed on exec; BpfError where the process has too many."""
+        try:
+            return Fd(fcntl.fcntl(self.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))
+        except OSError as error:
+            raise BpfError("duplicate", repr(self), error.errno or 0, TOO_MANY_FILES) from None
 
     def detach(self) -> int:
         """Give the number away: the caller closes it."""

@@ -7,6 +7,7 @@ Documentation/bpf/llvm_reloc.rst.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -78,9 +79,9 @@ class FunctionReader:
         code = [s for s in self._container.sections if s.flags & EXECUTE and s.size]
         layout = [(section, self._symbols_of(section)) for section in code]
         self._starts = {(s.index, f.value): f for s, functions in layout for f in functions}
-        names = [f.name for _, functions in layout for f in functions]
-        for name in names:
-            if names.count(name) > 1:
+        names = Counter(f.name for _, functions in layout for f in functions)
+        for name, count in names.items():
+            if count > 1:
                 raise ArtefactError(".symtab", f"function {name!r} comes twice")
         programs: dict[str, ProgramSpec] = {}
         subprograms: dict[str, FunctionSpec] = {}

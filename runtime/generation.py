@@ -20,6 +20,7 @@ from wardgate.runtime.addresses import is_ipv6, number_of, number_range
 from wardgate.runtime.attach import Hook
 from wardgate.runtime.codec import U32, record_codec
 from wardgate.runtime.errors import ArtefactError, LayoutError
+from wardgate.runtime.info import program_id
 from wardgate.runtime.layout.codes import LinkHeader
 from wardgate.runtime.layout.manifest import Manifest, TunnelIndex
 from wardgate.runtime.layout.maps import (
@@ -41,7 +42,7 @@ from wardgate.runtime.program import Program
 from wardgate.runtime.shared import SharedMaps, class_entries, sizes
 from wardgate.runtime.spec import ObjectSpec
 from wardgate.runtime.stored import Brief, StoredManifest, read_brief, read_manifest, remember_manifest
-from wardgate.runtime.syscall import obj_get, program_id
+from wardgate.runtime.syscall import obj_get
 from wardgate.runtime.views import MapView
 
 PROGRAMS: Final = {Hook.INGRESS: PROGRAM_INGRESS, Hook.EGRESS: PROGRAM_EGRESS, Hook.XDP: PROGRAM_XDP}
@@ -241,16 +242,18 @@ def build(
     config = {"link_header": int(link_header), "generation": number}
     entries = sizes(slots, uncovered_versions(manifest))
     resize = {**entries, SUBJECT_CLASS.name: class_entries(slots, bits)}
-    with ExitStack() as stack:
-        given = {**shared.maps, **_common_indexes(manifest, before, stack)}
-        loaded = stack.enter_context(load_object(spec, config=config, shared_maps=given, resize=resize))
-        generation.path.mkdir()
-        try:
+    try:
+        with ExitStack() as stack:
+            given = {**shared.maps, **_common_indexes(manifest, before, stack)}
+            loaded = stack.enter_context(load_object(spec, config=config, shared_maps=given, resize=resize))
+            generation.path.mkdir()
             _pin(generation, loaded, stored)
             shared.complete(pins, _of_scope(loaded, Scope.GATE), entries)
-        except BaseException:
+    except BaseException:
+        # Only now that what was loaded is closed: it may be for want of fds, and removing takes some.
+        if generation.path.is_dir():
             generation.remove()
-            raise
+        raise
     return generation
 
 

@@ -29,7 +29,8 @@ from wardgate.runtime.btf import (
     read_type,
 )
 from wardgate.runtime.errors import UnsupportedError
-from wardgate.runtime.syscall import Cmd, Fd, btf_info, fd_by_id, next_id
+from wardgate.runtime.info import btf_info
+from wardgate.runtime.syscall import Cmd, Fd, fd_by_id, next_id
 
 VMLINUX: Final = "vmlinux"
 _FOLDER: Final = Path("/sys/kernel/btf")

@@ -14,19 +14,9 @@ from typing import Any, Final
 from wardgate.runtime.batch import BatchUnsupportedError, read_batches
 from wardgate.runtime.codec import Codec, IntCodec, RecordValue
 from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.info import MapInfo, map_info
 from wardgate.runtime.layout.maps import MapType
-from wardgate.runtime.syscall import (
-    OBJECT_NAME_BYTES,
-    Cmd,
-    Fd,
-    MapInfo,
-    bpf,
-    bpf_error,
-    map_info,
-    obj_get,
-    obj_pin,
-    raw_bpf,
-)
+from wardgate.runtime.syscall import OBJECT_NAME_BYTES, Cmd, Fd, bpf, bpf_error, obj_get, obj_pin, raw_bpf
 from wardgate.runtime.views import MapView
 
 ANY, NO_EXIST, EXIST = 0, 1, 2

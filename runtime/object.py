@@ -18,7 +18,7 @@ from wardgate.runtime.maps import Map, TypedMap
 from wardgate.runtime.program import Program, TracedFunction, load_program
 from wardgate.runtime.relocate import link_program
 from wardgate.runtime.spec import DataSpec, MapSpec, ObjectSpec, ProgramKind, ProgramSpec
-from wardgate.runtime.syscall import Cmd, Fd, bpf_error, raw_bpf
+from wardgate.runtime.syscall import NO_REJECTION, Cmd, Fd, bpf_error, raw_bpf
 
 _LOG_BYTES: Final = 1 << 20
 
@@ -153,8 +153,8 @@ def load_btf(btf: Btf) -> Fd:
     if again >= 0:
         return Fd(again)
     text = log.value.decode("utf-8", errors="replace")
-    if not text.strip():
-        raise bpf_error(Cmd.BTF_LOAD, -result, name="the artefact")
+    if not text.strip() or -again in NO_REJECTION:
+        raise bpf_error(Cmd.BTF_LOAD, -again, name="the artefact")
     raise VerifierError(
         "BTF",
         text.strip().splitlines()[-1][:240],

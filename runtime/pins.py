@@ -14,6 +14,7 @@ bpffs can hold, and renaming one is atomic: generations are made and removed und
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from wardgate.runtime.attach import Hook, Refusal, Rung
-from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.errors import TOO_MANY_FILES, WardgateError, describe_errno
 from wardgate.runtime.layout.codes import LinkHeader
 from wardgate.runtime.privileges import DEFAULT_BPFFS, is_bpffs
 
@@ -63,7 +64,7 @@ def gate_names() -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise PinError("list gates", str(ROOT), str(error.strerror), "run as root") from error
+        raise PinError("list gates", str(ROOT), *_told(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class GatePins:
         try:
             return self.root.is_dir()
         except OSError as error:
-            raise PinError("open gate", self.name, str(error.strerror), "run as root") from error
+            raise PinError("open gate", self.name, *_told(error)) from error
 
     def make(self) -> None:
         """Make the folders that are missing; PinError. The lock is held."""
@@ -213,7 +214,10 @@ class GatePins:
         """
         fd = _open_directory(self.maps, self.name)
         try:
-            _flock(fd, 0.0, "read events of", self.name, "end the one that shows them")
+            _flock(
+                fd, 0.0, "read events of", self.name,
+                "end the one that shows them; a gateway shows them by `wardgate gateway events --only drop`",
+            )  # fmt: skip
             yield lambda: _is_at(fd, self.maps)
         finally:
             os.close(fd)
@@ -234,7 +238,7 @@ class GatePins:
             # Another process just removed the parent with its last gate.
             self._make_root()
         except OSError as error:
-            raise PinError("make gate", self.name, str(error.strerror), "run as root") from error
+            raise PinError("make gate", self.name, *_told(error)) from error
 
 
 def remove_tree(path: Path) -> None:
@@ -249,6 +253,12 @@ def remove_tree(path: Path) -> None:
         else:
             entry.unlink(missing_ok=True)
     path.rmdir()
+
+
+def _told(error: OSError) -> tuple[str, str]:
+    """Cause and remedy."""
+    remedies = {errno.EACCES: "run as root", errno.EPERM: "run as root", errno.EMFILE: TOO_MANY_FILES}
+    return describe_errno(error.errno or 0), remedies.get(error.errno or 0, "")
 
 
 def _remove_parent() -> None:
@@ -266,7 +276,7 @@ def _open_directory(path: Path, name: str) -> int:
         known = ", ".join(gate_names()) or "none"
         raise PinError("open gate", name, "there is no gate of this name", f"gates here: {known}") from None
     except OSError as error:
-        raise PinError("open gate", name, str(error.strerror), "run as root") from error
+        raise PinError("open gate", name, *_told(error)) from error
 
 
 def _is_at(fd: int, path: Path) -> bool:

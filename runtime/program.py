@@ -11,18 +11,18 @@ from types import TracebackType
 from typing import Final
 
 from wardgate.runtime.errors import VerifierError, WardgateError
+from wardgate.runtime.info import ProgramInfo, program_info
 from wardgate.runtime.maps import object_name
 from wardgate.runtime.relocate import LinkedProgram
 from wardgate.runtime.spec import INSTRUCTION_BYTES, ProgramKind
 from wardgate.runtime.syscall import (
+    NO_REJECTION,
     OBJECT_NAME_BYTES,
     Cmd,
     Fd,
-    ProgramInfo,
     bpf_error,
     obj_get,
     obj_pin,
-    program_info,
     raw_bpf,
 )
 from wardgate.runtime.verifier_log import read_log
@@ -159,7 +159,7 @@ def load_program(
         complaint = ctypes.create_string_buffer(_FIRST_LOG)
         attempt.run(complaint, _LOG_STATISTICS)
         text = f"{text}\n{complaint.value.decode('utf-8', errors='replace')}"
-    if not text.strip():
+    if not text.strip() or -result in NO_REJECTION:
         raise bpf_error(Cmd.PROG_LOAD, -result, name=repr(linked.name))
     rejection = read_log(text, linked.lines)
     raise VerifierError(

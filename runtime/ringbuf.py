@@ -8,6 +8,7 @@ There is one consumer's position: a buffer can have one reader.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import select
 import struct
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Final
 
-from wardgate.runtime.errors import UnsupportedError
+from wardgate.runtime.errors import TOO_MANY_FILES, UnsupportedError, WardgateError, describe_errno
 from wardgate.runtime.syscall import Fd
 
 _BUSY: Final = 1 << 31
@@ -42,14 +43,15 @@ class RingBuffer:
             self._data = mmap.mmap(
                 number, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=mmap.PAGESIZE
             )
+            self._epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
+            self._epoll.register(number, select.EPOLLIN)
         except OSError as error:
             self._fd.close()
-            raise UnsupportedError("map ring buffer", "", error.strerror or str(error)) from error
+            remedy = TOO_MANY_FILES if error.errno == errno.EMFILE else ""
+            raise WardgateError("map ring buffer", "", describe_errno(error.errno or 0), remedy) from error
         # memoryview items of 8 bytes are read and written as one aligned load or store.
         self._consumed = memoryview(self._consumer).cast("Q")
         self._produced = memoryview(self._data)[:8].cast("Q")
-        self._epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
-        self._epoll.register(number, select.EPOLLIN)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait at most `timeout` seconds (None: for ever) for something to read; False: nothing came."""

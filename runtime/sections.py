@@ -25,7 +25,8 @@ _RELOCATION_BYTES: Final = 16
 PROGBITS, SYMTAB, STRTAB, RELA, NOBITS, REL = 1, 2, 3, 4, 8, 9
 WRITE, ALLOC, EXECUTE, COMPRESSED = 1, 2, 4, 0x800
 UNDEFINED: Final = 0
-_RESERVED_INDEX: Final = 0xFF00
+_MOST_SECTIONS: Final = 1024
+"""Sections accepted, many times those of an artefact: each is looked for among all."""
 MAX_NOBITS: Final = 1 << 28
 """Largest zero-filled section accepted, since its size alone makes memory of it."""
 
@@ -151,7 +152,7 @@ def _read(data: bytes) -> Container:
         raise ArtefactError("ELF header", f"machine {machine} is not BPF ({MACHINE_BPF})")
     if kind != 1:
         raise ArtefactError("ELF header", f"type {kind} is not that of a relocatable object (1)")
-    if header.e_shentsize != _SECTION_HEADER_BYTES or not 0 < header.e_shnum < _RESERVED_INDEX:
+    if header.e_shentsize != _SECTION_HEADER_BYTES or not 0 < header.e_shnum <= _MOST_SECTIONS:
         raise ArtefactError("ELF header", f"{header.e_shnum} section headers of {header.e_shentsize} bytes")
     if header.e_shoff + header.e_shnum * _SECTION_HEADER_BYTES > len(data):
         raise ArtefactError("ELF header", f"section headers at {header.e_shoff:#x} reach beyond the file")

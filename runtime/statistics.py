@@ -16,10 +16,11 @@ from typing import Final
 
 from wardgate.runtime.attach import Hook
 from wardgate.runtime.fd import Fd
+from wardgate.runtime.info import ProgramInfo
 from wardgate.runtime.pins import GatePins
 from wardgate.runtime.program import Program
 from wardgate.runtime.state import StateError, current_of, read_about, read_state
-from wardgate.runtime.syscall import Cmd, ProgramInfo, bpf
+from wardgate.runtime.syscall import Cmd, bpf
 
 _RUN_TIME: Final = 0
 """BPF_STATS_RUN_TIME."""

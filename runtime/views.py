@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
 
-from wardgate.runtime.errors import UnsupportedError, WardgateError
+from wardgate.runtime.errors import TOO_MANY_FILES, UnsupportedError, WardgateError, describe_errno
+from wardgate.runtime.info import MapInfo
 from wardgate.runtime.layout.maps import MapFlag, MapType
-from wardgate.runtime.syscall import Fd, MapInfo
+from wardgate.runtime.syscall import Fd
 
 _FORMATS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _PIECE: Final = 1024
@@ -37,6 +39,10 @@ class MapView:
             raise WardgateError(
                 "map into memory", repr(name), "it is frozen", "open the view with writable=False"
             ) from None
+        except OSError as error:
+            remedy = TOO_MANY_FILES if error.errno == errno.EMFILE else ""
+            cause = describe_errno(error.errno or 0)
+            raise WardgateError("map into memory", repr(name), cause, remedy) from None
         self._bytes = memoryview(self._memory)
         values = self._bytes[: self.stride * self.slots]
         self._cells = {size: values.cast(code) for size, code in _FORMATS.items()}  # type: ignore[call-overload]

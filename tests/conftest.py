@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
+import kept_objects
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -32,7 +33,7 @@ CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_BPF": 39}
 # are the same each time, so that a failure there is one everywhere.
 settings.register_profile("dev", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(
-    "ci", settings.get_profile("dev"), max_examples=100, derandomize=True, database=None, print_blob=True
+    "ci", settings.get_profile("dev"), max_examples=60, derandomize=True, database=None, print_blob=True
 )
 settings.load_profile("ci" if IN_CI else "dev")
 
@@ -123,6 +124,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def repository() -> Path:
     """The top folder of the project."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a run have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kept_objects(shared_folder: Path) -> None:
+    """What one test has compiled, no other one compiles again."""
+    kept_objects.install(shared_folder / "kept-objects")
 
 
 _PIDS = pytest.StashKey[set[int]]()

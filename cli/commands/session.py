@@ -9,6 +9,7 @@ import click
 from wardgate.cli import columns, options
 from wardgate.cli.console import Console
 from wardgate.cli.gates import open_gate
+from wardgate.cli.lazily import Group
 from wardgate.runtime.layout import durations
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _NS = 1_000_000_000
 
 
-@click.group("session")
+@click.group("session", cls=Group)
 def session_command() -> None:
     """Grant, extend, revoke and list the sessions of a gate's devices."""
 

@@ -24,6 +24,7 @@ from wardgate.runtime.layout.manifest import (
     RuleSource,
     Table,
     TunnelIndex,
+    digest_of_tables,
 )
 
 _SOURCE = attrgetter(
@@ -64,15 +65,6 @@ def describe_rules(policy: Policy) -> tuple[RuleSource, ...]:
     return tuple(starmap(RuleSource, map(_SOURCE, policy.rules)))
 
 
-def tables_digest(tables: Mapping[str, bytes]) -> str:
-    """SHA-256, in hex, of tables (section to content) and the names of their sections."""
-    digest = hashlib.sha256()
-    for name in sorted(tables):
-        digest.update(f"{name}\0{len(tables[name])}\0".encode())
-        digest.update(tables[name])
-    return digest.hexdigest()
-
-
 def describe(lowered: Lowered, tables: Mapping[str, bytes], tools: Mapping[str, str]) -> Manifest:
     """The manifest of `lowered`, whose tables' content is `tables` (by section), made by `tools` (name to
     version)."""
@@ -99,7 +91,7 @@ def describe(lowered: Lowered, tables: Mapping[str, bytes], tools: Mapping[str, 
             Table(data.name, data.section, data.element, len(data.values), data.doc)
             for data in lowered.tables
         ),
-        tables_digest=tables_digest(tables),
+        tables_digest=digest_of_tables(tables),
         parameters=lowered.parameters,
         maps=tuple(MapUse(layout.name, layout.scope.value, entries) for layout, entries in map_uses(lowered)),
         programs=_PROGRAMS,

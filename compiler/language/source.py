@@ -11,13 +11,15 @@ import re
 import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from wardgate.compiler.language.diagnostics import Code, Report
 from wardgate.compiler.language.model import Position
 
 MAX_BYTES = 64 * 1024 * 1024
 """Largest policy file that is read."""
+_MOST_HIDDEN = 100
+"""Hidden characters that are reported of a file."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HIDDEN = re.compile(
@@ -126,17 +128,18 @@ def decode(name: str, data: bytes, report: Report) -> Source | None:
 
 
 def _all_visible(source: Source, report: Report) -> bool:
-    if not _HIDDEN.search(source.text):
-        return True
-    for number, line in enumerate(source.lines):
-        for found in _HIDDEN.finditer(line):
-            report.error(
-                Code.CHARACTER,
-                source.at(number, found.start()),
-                f"{describe_character(found[0])} is not allowed in a policy",
-                "remove it; the language needs printable characters, spaces, tabs and line ends only",
-            )
-    return False
+    """Whether there is no hidden character; the first are reported. What is no text has millions."""
+    shown = 0
+    for found in islice(_HIDDEN.finditer(source.text), _MOST_HIDDEN):
+        shown += 1
+        more = " (the last of those that are shown)" if shown == _MOST_HIDDEN else ""
+        report.error(
+            Code.CHARACTER,
+            source.place(found.start()),
+            f"{describe_character(found[0])} is not allowed in a policy{more}",
+            "remove it; the language needs printable characters, spaces, tabs and line ends only",
+        )
+    return not shown
 
 
 def hidden_character(text: str) -> str | None:

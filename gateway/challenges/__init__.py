@@ -5,12 +5,24 @@
     proof = await challenges.verify("alice", "totp", "123456", device=device.id)
 
 `Challenges` is all that others need, `forget_device` for who removes one, and `Sealer` for secrets of their
-own. A method is whatever has the form of `methods.Method`.
+own. A method is whatever has one of the forms in `methods`.
 """
 
-from wardgate.gateway.challenges.challenges import Challenges, forget_device
+from wardgate.gateway.challenges.challenges import Challenges
 from wardgate.gateway.challenges.errors import KeyFileError, LockedError
-from wardgate.gateway.challenges.methods import Accepted, Begun, Method, Setup
+from wardgate.gateway.challenges.failures import forget_device
+from wardgate.gateway.challenges.methods import (
+    Accepted,
+    Begun,
+    Challenge,
+    Method,
+    Named,
+    PosingMethod,
+    PosingRemoteMethod,
+    Question,
+    RemoteMethod,
+    Setup,
+)
 from wardgate.gateway.challenges.proof import Proof
 from wardgate.gateway.challenges.sealing import Sealer
 from wardgate.gateway.challenges.settings import ChallengeSettings
@@ -20,6 +32,7 @@ from wardgate.gateway.challenges.totp import Totp
 __all__ = [
     "Accepted",
     "Begun",
+    "Challenge",
     "ChallengeSettings",
     "Challenges",
     "DeviceState",
@@ -27,7 +40,12 @@ __all__ = [
     "LockedError",
     "Method",
     "MethodState",
+    "Named",
+    "PosingMethod",
+    "PosingRemoteMethod",
     "Proof",
+    "Question",
+    "RemoteMethod",
     "Sealer",
     "Setup",
     "Totp",

@@ -6,52 +6,80 @@ changes take turns: so neither parallel guesses nor a replay, nor a restart in b
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
+from wardgate.gateway.challenges import failures, posed, recovery
 from wardgate.gateway.challenges import lockout as lockouts
-from wardgate.gateway.challenges import recovery
 from wardgate.gateway.challenges.errors import LockedError
-from wardgate.gateway.challenges.methods import Method, Setup
+from wardgate.gateway.challenges.judging import Judge, Try
+from wardgate.gateway.challenges.methods import (
+    Challenge,
+    Method,
+    Named,
+    PosingMethod,
+    PosingRemoteMethod,
+    RemoteMethod,
+    Setup,
+)
+from wardgate.gateway.challenges.posed import Place
 from wardgate.gateway.challenges.proof import Proof
 from wardgate.gateway.challenges.sealing import Sealer, credential_context
 from wardgate.gateway.challenges.settings import ChallengeSettings
 from wardgate.gateway.challenges.state import DeviceState, MethodState, UserState
-from wardgate.gateway.errors import NotFoundError, RefusedError
+from wardgate.gateway.errors import BusyError, NotFoundError, RefusedError
 from wardgate.gateway.ledger import Change, Ledger
 from wardgate.gateway.records import CREDENTIALS, LOCKOUTS, RECOVERY, Credential, Lockout
 
-_DECOY: Final = "nobody"
+T = TypeVar("T")
+
+PATIENCE_S: Final = 60
+"""Seconds that a remote method may take for an answer."""
 
 
 class Challenges:
-    """See the module. `methods`: those that users may have; one at least."""
+    """See the module. `methods`: those that users may set up; `remote`: those that every user has, and where
+    there is one, nobody sets another up. One of all at least."""
 
     def __init__(
-        self, ledger: Ledger, sealer: Sealer, methods: Iterable[Method], settings: ChallengeSettings
+        self,
+        ledger: Ledger,
+        sealer: Sealer,
+        methods: Iterable[Method | PosingMethod],
+        settings: ChallengeSettings,
+        remote: Iterable[RemoteMethod] = (),
     ) -> None:
-        by_name = {method.name: method for method in methods}
-        if not by_name or recovery.METHOD in by_name:
-            raise ValueError(f"methods: one at least, and none is called {recovery.METHOD}")
-        self.methods = tuple(by_name.values())
-        self._by_name = by_name
+        self._by_name = {method.name: method for method in methods}
+        self._remote = {method.name: method for method in remote}
+        every: dict[str, Named] = {**self._by_name, **self._remote}
+        if not every or recovery.METHOD in every or len(every) < len(self._by_name) + len(self._remote):
+            raise ValueError(f"methods: one at least, of names of their own, none called {recovery.METHOD}")
+        self.methods = tuple(self._by_name.values())
+        self.posing = frozenset(
+            [name for name, method in self._by_name.items() if isinstance(method, PosingMethod)]
+            + [name for name, method in self._remote.items() if isinstance(method, PosingRemoteMethod)]
+        )
+        """The names of methods whose logins begin with `pose`."""
+        self._every = every
         self._ledger = ledger
         self._sealer = sealer
         self._settings = settings
-        # What an answer is held against where there is nothing: so that it takes as long.
-        self._decoys = {
-            name: sealer.seal(method.begin(_DECOY).secret, credential_context(_DECOY, name))
-            for name, method in by_name.items()
-        }
+        self._judging = Judge(sealer, self._by_name, settings)
 
-    async def methods_of(self, user: str) -> tuple[Method, ...]:
-        """The methods that the user has confirmed and may log in with; without recovery codes."""
+    async def methods_of(self, user: str) -> tuple[Named, ...]:
+        """The methods that the user may log in with: those that are confirmed, and the remote ones; without
+        recovery codes."""
         found = await self._ledger.records(CREDENTIALS, user)
-        return tuple(
-            self._by_name[one.method] for one in found if one.confirmed and one.method in self._by_name
-        )
+        confirmed = (one.method for one in found if one.confirmed)
+        own = (self._by_name[name] for name in confirmed if name in self._by_name)
+        return (*own, *self._remote.values())
+
+    async def recovery_left(self, user: str) -> int | None:
+        """How many recovery codes the user has; None: none were made."""
+        found = await self._ledger.get(RECOVERY, user)
+        return None if found is None else len(found.digests)
 
     async def begin_setup(self, actor: str, user: str, method: str) -> Setup:
         """A new secret for a user without a confirmed method, whoever the caller has made sure it is.
@@ -87,67 +115,99 @@ class Challenges:
             secret = self._sealer.unseal(pending.sealed, credential_context(user, method))
             accepted = plugin.confirm(secret, code, change.at)
             if accepted is None:
-                failures = pending.failures + 1
-                if failures < self._settings.failures:
-                    change.put(CREDENTIALS, replace(pending, failures=failures), user, method)
+                wrong = pending.failures + 1
+                if wrong < self._settings.failures:
+                    change.put(CREDENTIALS, replace(pending, failures=wrong), user, method)
                 else:
                     change.delete(CREDENTIALS, user, method)
-                    change.tell("gave up set-up", user, method=method, wrong_codes=str(failures))
+                    change.tell("gave up set-up", user, method=method, wrong_codes=str(wrong))
                 return None
             sealed = self._sealer.seal(accepted.secret, credential_context(user, method))
             confirmed = replace(pending, sealed=sealed, confirmed=True, used=accepted.used)
             change.put(CREDENTIALS, confirmed, user, method)
-            codes = recovery.make(self._settings.recovery_codes)
-            change.put(RECOVERY, recovery.recorded(codes, user, change.at, self._sealer), user)
             change.tell("confirmed set-up", user, method=method)
-            return codes
+            return self._new_codes(change, user)
 
-        codes = await self._ledger.run(f"user:{user}", work)
+        codes = await self._ledger.run(f"user:{user}", work, told_once=True)
         if codes is None:
             raise RefusedError(
                 "confirm", method, "the code is wrong", "enter the code that is shown now, or begin anew"
             )
         return codes
 
-    async def verify(self, user: str, method: str, code: str, *, device: str) -> Proof:
-        """Log a user in: `code` is an answer of the method, or of `recovery`; `device` the device's id.
+    async def pose(self, user: str, method: str, *, device: str) -> Challenge:
+        """Begin a login by a method of `posing`: what to show to the user. `verify` takes the answer with the
+        ticket, from this device, once, within `ChallengeSettings.challenge_lifetime_s`; another call for the
+        device ends that.
 
-        RefusedError, the same whether the code is wrong or spent or the user has no such method. LockedError
-        where too many were wrong before; then it was not looked at.
+        LockedError as of `verify`. RefusedError where the user has no such method, or it poses nothing.
         """
+        place, ticket = Place(user, method, device), posed.new_ticket()
+
+        async def work(change: Change) -> Challenge:
+            failed = await failures.admitted(change, user, device, self._settings)
+            if isinstance(failed, LockedError):
+                raise failed
+            plugin = self._every.get(method)
+            found = await change.get(CREDENTIALS, user, method) if method in self._by_name else None
+            if isinstance(plugin, PosingRemoteMethod) and method in self._remote:
+                question = plugin.pose(user, ticket, change.at)
+            elif isinstance(plugin, PosingMethod) and found is not None and found.confirmed:
+                secret = self._sealer.unseal(found.sealed, credential_context(user, method))
+                question = plugin.pose(secret, ticket, change.at)
+            else:
+                raise RefusedError("begin login", user, "there is no such method", "use another one")
+            expires = change.at + self._settings.challenge_lifetime_s
+            posed.put(change, place, ticket, question.state, expires, self._sealer)
+            return Challenge(ticket, question.text, question.url, expires)
+
+        return await self._ledger.run(f"device:{device}", work)
+
+    async def verify(self, user: str, method: str, code: str, *, device: str, ticket: str = "") -> Proof:
+        """Log a user in: `code` is an answer of the method, or of `recovery`; `device` the device's id;
+        `ticket` that of `pose`, for methods that begin with it.
+
+        RefusedError, the same whether the code is wrong or spent or the user has no such method; another
+        where no question waits for the answer, which is then not looked at and counts for nothing.
+        LockedError where too many were wrong before; then it was not looked at. BusyError where a remote
+        method gets no answer.
+        """
+        tried = Try(Place(user, method, device), code, ticket)
+        remote = self._remote.get(method)
+        if remote is not None:
+            return await self._verify_remote(tried, remote)
 
         async def work(change: Change) -> Proof | LockedError | None:
-            failed = await change.get(LOCKOUTS, user)
-            until = lockouts.locked_until(failed, device, change.at) if failed else 0
-            if until:
-                return LockedError(user, until)
-            if method == recovery.METHOD:
-                accepted = await self._spend_recovery(change, user, code, device)
-            else:
-                accepted = await self._spend(change, user, method, code)
-            if accepted:
-                if failed is not None:
-                    _store(change, user, lockouts.without(failed, device, change.at))
-                return Proof(user, method, change.at)
-            counted = lockouts.after_failure(failed, user, device, change.at, self._settings)
-            change.put(LOCKOUTS, counted, user)
-            known = method in self._by_name or method == recovery.METHOD
-            change.tell("refused login", user, device=device, method=method if known else "unknown")
-            _tell_locks(change, failed, counted, device)
-            return None
+            judged = await self._judging.judge(change, tried)
+            if isinstance(judged, LockedError):
+                return judged
+            return Proof(user, method, change.at) if judged else None
 
         # What it says is said after it is stored: what `work` raises is not.
-        found = await self._ledger.run(f"device:{device}", work)
-        if isinstance(found, LockedError):
-            raise found
-        if found is None:
+        return _good(await self._ledger.run(f"device:{device}", work), "log in", user)
+
+    async def renew_recovery(
+        self, user: str, method: str, code: str, *, device: str, ticket: str = ""
+    ) -> tuple[str, ...]:
+        """New recovery codes, shown this once, for a code of a method that the user has set up; the old ones
+        are void in the same change. It is a try like a login, and errors are those of `verify`; a recovery
+        code is none for this."""
+        if method not in self._by_name:
             raise RefusedError(
-                "log in",
-                user,
-                "the code is wrong or was used before",
-                "enter the code that is shown now; each works once",
+                "renew recovery codes", user, "it takes a method that was set up here", "use another one"
             )
-        return found
+        tried = Try(Place(user, method, device), code, ticket)
+
+        async def work(change: Change) -> tuple[str, ...] | LockedError | None:
+            judged = await self._judging.judge(change, tried)
+            if isinstance(judged, LockedError):
+                return judged
+            if not judged:
+                return None
+            change.tell("renewed recovery codes", user, device=device, method=method)
+            return self._new_codes(change, user)
+
+        return _good(await self._ledger.run(f"device:{device}", work), "renew recovery codes", user)
 
     async def reset(self, actor: str, user: str) -> None:
         """Forget the user's methods, recovery codes and failed logins, so that they can set up anew.
@@ -197,7 +257,10 @@ class Challenges:
             failed = await change.get(LOCKOUTS, user) or Lockout(user, 0, ())
             devices = tuple(
                 DeviceState(
-                    one.device, one.count, one.last, lockouts.locked_until(failed, one.device, change.at)
+                    one.device,
+                    one.count,
+                    one.last,
+                    lockouts.locked_until(failed, one.device, change.at, self._settings),
                 )
                 for one in failed.devices
             )
@@ -206,42 +269,57 @@ class Challenges:
                 methods,
                 len(codes.digests) if codes else 0,
                 sum(one.failures for one in devices),
-                lockouts.locked_until(failed, device, change.at),
+                lockouts.locked_until(failed, device, change.at, self._settings),
                 devices,
             )
 
         return await self._ledger.run("gateway", work)
 
-    async def _spend(self, change: Change, user: str, method: str, code: str) -> bool:
-        """Whether the code is right, and if so, that it is spent."""
-        known = method in self._by_name
-        name = method if known else next(iter(self._by_name))
-        found = await change.get(CREDENTIALS, user, name)
-        if found is not None and found.confirmed and known:
-            sealed, context, used = found.sealed, credential_context(user, name), found.used
-        else:
-            found, used = None, 0
-            sealed, context = self._decoys[name], credential_context(_DECOY, name)
-        secret = self._sealer.unseal(sealed, context)
-        accepted = self._by_name[name].verify(secret, code, used, change.at)
-        if found is None or accepted is None:
-            return False
-        if accepted.secret != secret:
-            found = replace(found, sealed=self._sealer.seal(accepted.secret, context))
-        change.put(CREDENTIALS, replace(found, used=accepted.used), user, name)
-        return True
+    async def _verify_remote(self, tried: Try, method: RemoteMethod) -> Proof:
+        """In two changes, as the second waits for somebody else. The first counts the try as failed: so tries
+        at once count each, and one that a crash cuts off does too."""
+        user, device = tried.place.user, tried.place.device
 
-    async def _spend_recovery(self, change: Change, user: str, code: str, device: str) -> bool:
-        found = await change.get(RECOVERY, user) or recovery.recorded((), user, 0, self._sealer)
-        left = recovery.without(found, code, self._sealer)
-        if left is None:
-            return False
-        change.put(RECOVERY, left, user)
-        change.tell("used recovery code", user, device=device, left=str(len(left.digests)))
-        return True
+        async def begin(change: Change) -> tuple[Lockout | None, Lockout, bytes, int] | LockedError:
+            failed = await failures.admitted(change, user, device, self._settings)
+            if isinstance(failed, LockedError):
+                return failed
+            state = await self._judging.question(change, tried) if method.name in self.posing else b""
+            counted = failures.count(change, failed, user, device, self._settings)
+            return failed, counted, state, change.at
+
+        begun = await self._ledger.run(f"device:{device}", begin)
+        if isinstance(begun, LockedError):
+            raise begun
+        before, counted, state, at = begun
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                judged = await method.judge(user, state, tried.answer, at)
+        except TimeoutError:
+            raise BusyError("log in", user, f"{method.label} does not answer", "try again later") from None
+
+        async def end(change: Change) -> Proof | None:
+            if judged is not True:
+                failures.tell(change, before, counted, device, method.name)
+                return None
+            # The try is taken back with all that it has locked, unless others were counted meanwhile.
+            failed = await change.get(LOCKOUTS, user)
+            failures.forgive(change, before if failed == counted else failed, user, device)
+            return Proof(user, method.name, change.at)
+
+        return _good(await self._ledger.run(f"device:{device}", end), "log in", user)
+
+    def _new_codes(self, change: Change, user: str) -> tuple[str, ...]:
+        """All that the user has from now on."""
+        codes = recovery.make(self._settings.recovery_codes)
+        change.put(RECOVERY, recovery.recorded(codes, user, change.at, self._sealer), user)
+        return codes
 
     async def _check_first(self, change: Change, user: str, operation: str) -> None:
-        """RefusedError where the user has a confirmed method."""
+        """RefusedError where the user has a method: a confirmed one, or one that all have."""
+        if self._remote:
+            labels = " or ".join(method.label for method in self._remote.values())
+            raise RefusedError(operation, "second factor", "nobody sets one up here", f"log in by {labels}")
         for name in await self._names(change, user):
             found = await change.get(CREDENTIALS, user, name)
             if found is not None and found.confirmed:
@@ -257,7 +335,7 @@ class Challenges:
         stored = [method for _, method in await change.names(CREDENTIALS, user)]
         return sorted({*self._by_name, *stored})
 
-    def _plugin(self, method: str) -> Method:
+    def _plugin(self, method: str) -> Method | PosingMethod:
         plugin = self._by_name.get(method)
         if plugin is None:
             raise NotFoundError(
@@ -266,33 +344,18 @@ class Challenges:
         return plugin
 
     def _label(self, method: str) -> str:
-        return self._by_name[method].label if method in self._by_name else method
+        return self._every[method].label if method in self._every else method
 
 
-async def forget_device(change: Change, user: str, device: str) -> None:
-    """As part of a change that removes a user's device: its failed logins count no more."""
-    failed = await change.get(LOCKOUTS, user)
-    if failed is not None and any(one.device == device for one in failed.devices):
-        _store(change, user, lockouts.without(failed, device, change.at))
-
-
-def _store(change: Change, user: str, lockout: Lockout | None) -> None:
-    if lockout is None:
-        change.delete(LOCKOUTS, user)
-    else:
-        change.put(LOCKOUTS, lockout, user)
-
-
-def _tell_locks(change: Change, before: Lockout | None, after: Lockout, device: str) -> None:
-    """Have the audit log say what is locked from now on."""
-    for one in after.devices:
-        if one.device == device and one.until > change.at:
-            change.tell("locked logins", after.user, device=device, until=_time(one.until))
-    if after.until > max(before.until if before else 0, change.at):
-        change.tell("locked logins", after.user, device="all", until=_time(after.until))
-
-
-def _time(until: int) -> str:
-    if until == lockouts.FOREVER:
-        return "an administrator unlocks them"
-    return datetime.fromtimestamp(until, UTC).isoformat().replace("+00:00", "Z")
+def _good(found: T | LockedError | None, operation: str, user: str) -> T:
+    """What a try came to; LockedError, or RefusedError for None."""
+    if isinstance(found, LockedError):
+        raise found
+    if found is None:
+        raise RefusedError(
+            operation,
+            user,
+            "the code is wrong or was used before",
+            "enter the code that is shown now; each works once",
+        )
+    return found

@@ -24,10 +24,15 @@ FOREVER: Final = 253_402_300_799
 _MOST_DOUBLINGS: Final = 32
 
 
-def locked_until(lockout: Lockout, device: str | None, at: int) -> int:
-    """Until when no login is tried from the device (None: from any), asked at `at`; 0: it is tried."""
-    until = max([lockout.until, *(one.until for one in lockout.devices if one.device == device)])
-    return until if until > at else 0
+def locked_until(lockout: Lockout, device: str | None, at: int, settings: ChallengeSettings) -> int:
+    """Until when no login is tried from the device (None: from any), asked at `at`; 0: it is tried.
+
+    A delay that would take longer than the longest there is began before the clock was put back, and is over:
+    else a clock that was wrong for a moment locks people out for as long as it was wrong by.
+    """
+    latest = at + settings.longest_delay_s
+    ends = [lockout.until, *(one.until for one in lockout.devices if one.device == device)]
+    return max((until for until in ends if at < until <= latest or until == FOREVER), default=0)
 
 
 def after_failure(

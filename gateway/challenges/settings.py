@@ -11,7 +11,8 @@ class ChallengeSettings:
 
     `issuer`: whose codes they are, as an authenticator app shows it. `drift_steps`: how many steps of 30 s a
     user's clock may be off, either way. `setup_lifetime_s`: how long a set-up waits to be confirmed.
-    `recovery_codes`: how many a user gets.
+    `challenge_lifetime_s`: how long a question of a login waits for its answer. `recovery_codes`: how many a
+    user gets.
 
     Of lockout (see `lockout`): `failures` from which on a device waits, `user_failures` of all devices
     together from which on the user does, `most_failures` after which a device waits for an administrator;
@@ -22,6 +23,7 @@ class ChallengeSettings:
     issuer: str
     drift_steps: int = 1
     setup_lifetime_s: int = 600
+    challenge_lifetime_s: int = 300
     recovery_codes: int = 10
     failures: int = 5
     user_failures: int = 20

@@ -11,7 +11,7 @@ from pathlib import Path
 from wardgate.compiler.language import schema
 from wardgate.compiler.language.diagnostics import Code, PolicyError, Report
 from wardgate.compiler.language.model import Position
-from wardgate.compiler.language.nodes import Node, Scalar
+from wardgate.compiler.language.nodes import Broken, Node, Scalar
 from wardgate.compiler.language.schema import Shape
 from wardgate.compiler.language.source import decode
 from wardgate.compiler.language.yaml_reader import read_yaml
@@ -20,11 +20,15 @@ __all__ = ["Code", "Node", "PolicyError", "Report", "Scalar", "Shape", "read_doc
 
 
 def read_document(path: Path, report: Report) -> Node | None:
-    """The document in the file at `path`; None where it is none, which is reported. OSError."""
+    """The document in the file at `path`; None where it is none or cannot be read, which is reported.
+    OSError."""
     source = decode(str(path), path.read_bytes(), report)
     if source is None:
         return None
     root = read_yaml(source, report)
+    if isinstance(root, Broken):
+        # Of what is not read nothing is known, so nothing is missing.
+        return None
     if root is None:
         place = Position(str(path), 1, 1)
         report.error(Code.EMPTY, place, "the file is empty", "let `wardgate gateway init` write one")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from ipaddress import ip_address
 from typing import Any, Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wardgate.gateway.compiling.bundles import MOST_BYTES
-from wardgate.gateway.control.answers import failure
+from wardgate.gateway.control.answers import failure, printable
 from wardgate.gateway.control.peers import Access, Peer, actor
 
 _log = logging.getLogger("wardgate.gateway.control")
@@ -65,7 +66,7 @@ class Guard:
             _log.info(
                 "%s %s %s",
                 scope["method"],
-                _printable(scope["path"]),
+                printable(scope["path"]),
                 status or "no answer",
                 extra={
                     "actor": scope.get("state", {}).get(ACTOR, "nobody"),
@@ -75,7 +76,7 @@ class Guard:
             )
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = scope["method"], _printable(scope["path"])
+        asked = scope["method"], printable(scope["path"])
         peer = scope.get("state", {}).get(PEER)
         if not isinstance(peer, Peer):
             await failure(403, "denied", *asked, "nothing is known of the peer", "use the gateway's socket")(
@@ -94,6 +95,11 @@ class Guard:
             )(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        page = _page(headers)
+        if page:
+            answer = failure(403, "denied", *asked, page, "ask as curl does: http://localhost/v1/...")
+            await answer(scope, receive, send)
+            return
         if "transfer-encoding" in headers and "content-length" in headers:
             # RFC 9112, section 6.1: it may be two requests to somebody else.
             cause = "it has both Content-Length and Transfer-Encoding"
@@ -112,6 +118,26 @@ class Guard:
             await answer(scope, receive, send)
             return
         await self._app(scope, _replayed(body, receive), send)
+
+
+def _page(headers: Headers) -> str:
+    """Why a request may come from a web page; empty where it does not.
+
+    No browser speaks to a unix socket, but whoever forwards it to a port (ssh -L) has every page that they
+    look at ask there. Those name their origin (fetch.spec.whatwg.org, "Origin header"), unless a name of
+    theirs leads to that port: such a name has a dot.
+    """
+    if "origin" in headers:
+        return "it comes from a web page"
+    host = headers.get("host", "")
+    name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
+    if "." not in name:
+        return ""
+    try:
+        ip_address(name)
+    except ValueError:
+        return f"it is for {printable(host)!r}, which is a name on a network"
+    return ""
 
 
 async def _body(headers: Headers, receive: Receive, most: int) -> bytes | None:
@@ -147,7 +173,3 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replay
-
-
-def _printable(path: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in path[:255])

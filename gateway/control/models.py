@@ -171,10 +171,12 @@ class TokenDocument(Document):
 
 
 class IssuedToken(Document):
-    """A new token. `text` is what its user is given: a secret, which is shown this once."""
+    """A new token. `text` is what its user is given: a secret, which is shown this once. `link`: the
+    enrolment page with the token in it, as much of a secret; empty where there is no page."""
 
     token: TokenDocument
     text: str
+    link: str
 
 
 class SessionDocument(Document):

@@ -69,7 +69,7 @@ class Devices(Protocol):
         """Give it another public key; its session ends."""
 
     async def lock(self, actor: str, device: str) -> Device:
-        """Let nothing of the device's pass."""
+        """Let nothing of the device's pass that needs a session, and nobody log in there."""
 
     async def unlock(self, actor: str, device: str) -> Device:
         """End that."""
@@ -194,6 +194,10 @@ class Control(Protocol):
     @property
     def audit(self) -> Audit:
         """See Audit."""
+
+    @property
+    def enrolment_page(self) -> str:
+        """Where people enrol a device; empty where there is no page."""
 
     async def configuration(self, device: Device) -> str:
         """What a device's WireGuard needs, in wg-quick form, without its private key."""

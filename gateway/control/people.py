@@ -80,16 +80,16 @@ def users_router(control: Control) -> APIRouter:
 
     @router.get("/{name}/factors", operation_id="show_factors")
     async def show_factors(name: Name) -> UserState:
-        return await control.challenges.state(name)
+        return await control.challenges.state((await control.users.get(name)).name)
 
     @router.post("/{name}/reset-mfa", operation_id="reset_mfa")
     async def reset_mfa(actor: Actor, name: Name) -> Done:
-        await control.challenges.reset(actor, name)
+        await control.challenges.reset(actor, (await control.users.get(name)).name)
         return Done()
 
     @router.post("/{name}/unlock-login", operation_id="unlock_login")
     async def unlock_login(actor: Actor, name: Name) -> Done:
-        await control.challenges.unlock(actor, name)
+        await control.challenges.unlock(actor, (await control.users.get(name)).name)
         return Done()
 
     return router
@@ -178,7 +178,10 @@ def tokens_router(control: Control) -> APIRouter:
             addresses=tuple(new.addresses),
             replaces=new.replaces,
         )
-        return IssuedToken(token=TokenDocument.of(token), text=text)
+        page = control.enrolment_page
+        # Behind `#`: browsers send that part to no server, so it is in no log.
+        link = f"{page}#token={text}" if page else ""
+        return IssuedToken(token=TokenDocument.of(token), text=text, link=link)
 
     @router.delete("/{token}", operation_id="revoke_token")
     async def revoke_token(actor: Actor, token: Name) -> Done:

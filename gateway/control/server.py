@@ -21,8 +21,9 @@ from wardgate.gateway.errors import GatewayError
 
 _log = logging.getLogger("wardgate.gateway.control")
 
-_LONGEST: Final = 100
-"""Bytes of a path that fit into sockaddr_un (108), with what is put behind it while it is made."""
+_LONGEST: Final = 99
+"""Bytes of a path that fit into sockaddr_un (107, unix(7)) with what is put behind it while it is made: a dot
+and a process id, which has seven digits at most (proc(5), pid_max)."""
 _BACKLOG: Final = 64
 
 
@@ -146,7 +147,7 @@ def _clear(path: Path) -> None:
 
 def _bound(path: Path, access: Access) -> socket.socket:
     """Under another name first, so that it never is there with another mode or group."""
-    making = path.with_name(f"{path.name}.{os.getpid()}"[: _LONGEST - 1])
+    making = path.with_name(f"{path.name}.{os.getpid()}")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         making.unlink(missing_ok=True)

@@ -59,7 +59,7 @@ class Problem:
 @dataclass(frozen=True, slots=True)
 class Status:
     """The gateway at one moment. `sessions`: devices by the state of their session. `revision`: the
-    store's."""
+    store's. `portal`, `enrolment`: where the pages are, the latter empty where there is none."""
 
     version: str
     pid: int
@@ -69,6 +69,8 @@ class Status:
     interface: Interface
     gate: Gate
     roaming: Roaming
+    portal: str
+    enrolment: str
     users: int
     devices: int
     tokens: int

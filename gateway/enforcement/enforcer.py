@@ -10,7 +10,7 @@ from typing import Final
 from wardgate.gateway.enforcement.problems import Problems
 from wardgate.gateway.enforcement.threads import Worker
 from wardgate.gateway.enforcement.tunnel import Tunnel
-from wardgate.gateway.enforcement.world import Changes, World
+from wardgate.gateway.enforcement.world import PREFIXES, Changes, World
 from wardgate.gateway.errors import GatewayError
 from wardgate.gateway.records import Device
 from wardgate.gateway.store import Batch, Snapshot, Store, follow
@@ -65,7 +65,7 @@ class Enforcer:
 
     async def start(self) -> None:
         """Bring the kernel to what the store says now. WardgateError where it refuses."""
-        await self._whole(await self._store.snapshot(""))
+        await self._whole(await self._store.snapshot(*PREFIXES))
 
     async def run(self) -> None:
         """Go on from where `start` was, until cancelled. Where the kernel refuses, all is compared and tried
@@ -74,7 +74,7 @@ class Enforcer:
         since: int | None = self._done
         while True:
             try:
-                async for news in follow(self._store, "", since):
+                async for news in follow(self._store, "", since, only=PREFIXES):
                     if isinstance(news, Snapshot):
                         await self._whole(news)
                     else:

@@ -10,6 +10,7 @@ from typing import Final
 
 from wardgate.gateway.compiling.bundles import Bundle
 from wardgate.gateway.compiling.policies import Compiler, Composed, Portal, compose, difference
+from wardgate.gateway.compiling.refusals import REFUSALS, told
 from wardgate.gateway.compiling.resolving import Resolver
 from wardgate.gateway.enforcement.problems import Problems
 from wardgate.gateway.enforcement.threads import Worker
@@ -54,7 +55,9 @@ class PolicyKeeper:
         """Of the policy in force."""
         self.gate: Gate | None = None
         self.enforced: Callable[[Composed], None] | None = None
-        """Called with each policy that comes into force."""
+        """Called with each policy that comes into force, which may be undone yet."""
+        self.announced: Callable[[int], None] | None = None
+        """Called with the number of each that came into force and is the store's."""
         self._members = members
         self._load = load
         self._worker = worker
@@ -125,6 +128,8 @@ class PolicyKeeper:
     def replaced(self, source: Source) -> None:
         """Take a policy that was enforced, and then stored, as the one in force."""
         self._source, self.number = source, source.number
+        if self.announced is not None:
+            self.announced(source.number)
 
     def changed(self, revision: int, *, inputs: bool = False, applied: bool = False) -> None:
         """Have `run` look again, at `revision`: `inputs`, members or names' addresses, changed, or which
@@ -187,6 +192,8 @@ class PolicyKeeper:
             if not inputs and source.number == self.number:
                 return
             composed, before = await self.composed_of(source.bundle), self.composed
+            if composed.policy == before.policy and source.number == self.number:
+                return
             if composed.policy != before.policy:
                 await self.enforce(composed)
                 if composed.policy.resolved != before.policy.resolved:
@@ -206,7 +213,16 @@ class PolicyKeeper:
 
 def _log_widened(before: Composed, after: Composed) -> None:
     """Say what names' new addresses opened: nobody has looked at that."""
-    found = difference(before, after)
+    try:
+        found = difference(before, after)
+    except REFUSALS as error:
+        cause, _ = told(error)
+        _log.warning(
+            "names in rules have other addresses, and whose access that changes is too much to tell: %s",
+            cause.cause,
+            extra={"widens": True},
+        )
+        return
     if found.widens:
         _log.warning(
             "names in rules have other addresses, which widens access:\n%s",

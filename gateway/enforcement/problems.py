@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from wardgate.runtime.errors import WardgateError
@@ -23,13 +24,15 @@ class Problem:
 
 
 class Problems:
-    """The problems that there are."""
+    """The problems that there are. `count` is told the part of each failure."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: Callable[[str], None] = lambda _: None) -> None:
         self._found: dict[str, Problem] = {}
+        self._count = count
 
     def raised(self, part: str, error: Exception) -> None:
         """`part` failed."""
+        self._count(part)
         before = self._found.get(part)
         known = isinstance(error, WardgateError)
         place = f"{error.operation} {error.target}".rstrip() if known else ""  # type: ignore[attr-defined]

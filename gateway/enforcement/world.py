@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from wardgate.gateway.records import APPLIED, DEVICES, SESSIONS, USERS, Applied, Device, Session, User
+from wardgate.gateway.records import (
+    APPLIED,
+    DEVICES,
+    SESSIONS,
+    TOKENS,
+    USERS,
+    Applied,
+    Device,
+    Session,
+    User,
+)
 from wardgate.gateway.store import Batch, Snapshot
 
 T = TypeVar("T")
+
+PREFIXES: Final = tuple(kind.prefix for kind in (DEVICES, USERS, SESSIONS, APPLIED))
+"""Of all that a world knows of. The audit log, which has no end, is not of it."""
 
 
 @dataclass(slots=True)
@@ -30,13 +43,14 @@ class Changes:
 
 
 class World:
-    """Devices, users, sessions and the number of the policy, by the store."""
+    """Devices, users, sessions, the ends of tokens and the number of the policy, by the store."""
 
     def __init__(self) -> None:
         self.revision = 0
         self.devices: dict[str, Device] = {}
         self.users: dict[str, User] = {}
         self.sessions: dict[str, Session] = {}
+        self.expiries: dict[str, int] = {}
         self.applied: Applied | None = None
         self._by_address: dict[str, str] = {}
         self._by_key: dict[str, str] = {}
@@ -69,7 +83,7 @@ class World:
         return [device for device in self.devices.values() if device.user == user]
 
     def replace(self, snapshot: Snapshot) -> None:
-        """Know what is in a snapshot of all keys, and nothing else."""
+        """Know what is in a snapshot of PREFIXES, and nothing else."""
         fresh = World()
         for entry in snapshot.entries:
             fresh._set(entry.key, entry.value)
@@ -77,6 +91,7 @@ class World:
         self.users = fresh.users
         self.devices = fresh.devices
         self.sessions = fresh.sessions
+        self.expiries = fresh.expiries
         self.applied = fresh.applied
         self._by_address = fresh._by_address
         self._by_key = fresh._by_key
@@ -99,6 +114,8 @@ class World:
                         changes.ended.append(device)
                 else:
                     self._set(change.key, change.value)
+            elif change.key.startswith(TOKENS.prefix):
+                self._set(change.key, change.value)
             elif change.key.startswith(APPLIED.prefix):
                 self._set(change.key, change.value)
                 changes.applied = True
@@ -138,6 +155,9 @@ class World:
         elif key.startswith(SESSIONS.prefix):
             session = None if value is None else SESSIONS.decode(key, value)
             _put(self.sessions, SESSIONS.names(key)[0], session)
+        elif key.startswith(TOKENS.prefix):
+            expires = None if value is None else TOKENS.decode(key, value).expires
+            _put(self.expiries, TOKENS.names(key)[0], expires)
         elif key.startswith(APPLIED.prefix):
             self.applied = None if value is None else APPLIED.decode(key, value)
 

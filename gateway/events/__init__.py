@@ -1,5 +1,5 @@
 """What happens in a gateway, told to whoever listens now."""
 
-from wardgate.gateway.events.bus import Bus, Event, Lost
+from wardgate.gateway.events.bus import KINDS, Bus, Event, Lost
 
-__all__ = ["Bus", "Event", "Lost"]
+__all__ = ["KINDS", "Bus", "Event", "Lost"]

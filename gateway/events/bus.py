@@ -10,14 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+KINDS: Final = (
+    "login", "renewal", "logout", "session-ended", "roam", "policy", "drop", "pass", "needs-login",
+)  # fmt: skip
+"""What happens. `drop` and `pass` are packets, the latter while the gate traces; `needs-login` is a drop that
+a login would have prevented, told to whose device it is."""
 _MOST: Final = 1_000
 """Events that wait for one listener; more are counted, and lost to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`kind`: login, renewal, logout, session-ended, needs-login, roam, enrolled, policy, drop. `device`:
-    the id of the one that it is about, or empty. `details`: what else there is to know, never a secret."""
+    """`kind`: one of KINDS. `device`: the id of the one that it is about, or empty. `details`: what else
+    there is to know, never a secret."""
 
     kind: str
     device: str = ""
@@ -51,7 +56,8 @@ class Bus:
         for listener in self._listeners:
             if listener.device not in (None, event.device):
                 continue
-            if len(listener.waiting) >= _MOST:
+            # Once something is left out, all is, until the listener has been told: so that it knows where.
+            if listener.lost or len(listener.waiting) >= _MOST:
                 listener.lost += 1
             else:
                 listener.waiting.append(event)

@@ -57,6 +57,9 @@ class Devices:
         self._allocation = Allocation(pools)
         self._own_keys = own_keys
         self._seal = seal
+        self.most: int | None = None
+        """How many devices there may be, as many as the gate has room for; None: any number. One more, and
+        the gate would take no change of any."""
 
     @property
     def pools(self) -> Pools:
@@ -137,6 +140,13 @@ class Devices:
         """Add a device in a change, whose audit line is the caller's. What is given must have been checked;
         `addresses` are checked again, since the pools may have changed."""
         self._refuse_own(public_key)
+        if self.most is not None and await change.count(DEVICES) >= self.most:
+            raise RefusedError(
+                "add device",
+                f"{user}/{name}",
+                "the gate has room for no more devices",
+                "remove one, or set a larger `device_slots`, then `wardgate gateway stop` and start it again",
+            )
         wanted = self.check_addresses(addresses)
         if not wanted:
             # One and the same for both, also where the pools are set anew meanwhile.

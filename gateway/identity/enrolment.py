@@ -72,7 +72,7 @@ class Enrolment:
             )
             return Enrolled(device, user, keyed.preshared_key)
 
-        return await self._ledger.run(f"token:{text.id}", work)
+        return await self._ledger.run(f"token:{text.id}", work, told_once=True)
 
     def _enlist(self, change: Change, user: User, token: Token) -> User:
         """Whoever issued the token said which groups: without one of them a rule that denies may be missing,

@@ -19,6 +19,7 @@ from wardgate.gateway.records import (
     ADDRESSES,
     DEVICE_NAMES,
     DEVICES,
+    POSED,
     PUBLIC_KEYS,
     SESSIONS,
     USERS,
@@ -31,7 +32,7 @@ from wardgate.gateway.records import (
 
 T = TypeVar("T", bound=Record)
 
-OPERATIONS: Final = 7
+OPERATIONS: Final = 8
 """Entries that `erase` changes at most, with a line in the audit log."""
 
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
@@ -137,6 +138,7 @@ def erase(change: Change, device: Device) -> None:
     """Remove a device that this change has read, with its session and all that it has."""
     change.delete(DEVICES, device.id)
     change.delete(SESSIONS, device.id)
+    change.delete(POSED, device.id)
     change.delete(PUBLIC_KEYS, device.public_key)
     for address in device.addresses:
         change.delete(ADDRESSES, address)

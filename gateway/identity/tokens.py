@@ -131,7 +131,7 @@ class Tokens:
             change.tell("issued token", token.id, **_described(token))
             return token, str(text)
 
-        return await self._ledger.run(actor, work)
+        return await self._ledger.run(actor, work, told_once=True)
 
     async def _replaced(self, change: Change, user: str, replaces: str | None) -> str | None:
         """The id of the device whose key a new token replaces."""

@@ -17,8 +17,10 @@ _TOKEN: Final = re.compile(r"\bwg_[A-Za-z0-9_-]{8,}")
 """An enrolment token's text."""
 _KEY: Final = r"[A-Za-z0-9+/]{42}[A-Za-z0-9+/=]="
 """32 bytes in base64, as WireGuard writes keys."""
-_SAID: Final = re.compile(rf"(?i)\b(\w*(?:{_WORDS})\w*['\"]?\s*[:=]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}}&]+)")
-"""`word: value`, `word=value`, also quoted."""
+_SAID: Final = re.compile(
+    rf"(?i)((?:{_WORDS})\w{{0,40}}['\"]?\s{{0,8}}[:=]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}}&]+)"
+)
+"""`word: value`, `word=value`, also quoted. Bounded, so that no text takes long."""
 _NEAR: Final = re.compile(rf"(?i)((?:private|preshared)[^\n]{{0,40}}?)({_KEY})")
 """A key a few words behind one that says that it is secret."""
 _SEED: Final = re.compile(r"(?i)(otpauth://[^\s?]*\?[^\s]*)")
@@ -42,8 +44,9 @@ class MaskingFilter(logging.Filter):
         """As logging has it. Never drops a record."""
         try:
             message = record.getMessage()
-        except (TypeError, ValueError):
-            # Arguments that do not fit the message: logging would print both as they are.
+        except Exception:
+            # Arguments that do not fit the message: logging would print both as they are, and whoever logs
+            # must not fail for it.
             message = f"log message with wrong arguments: {record.msg!r}"
         record.msg, record.args = masked(message), ()
         for name, value in fields_of(record).items():

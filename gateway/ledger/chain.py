@@ -17,6 +17,14 @@ from wardgate.gateway.records import AuditEntry
 NOTHING: Final = "0" * 64
 """What the first entry names as the hash before it."""
 
+HEAD: Final = "head"
+"""The name of the one AUDIT_HEAD."""
+
+
+def name_of(number: int) -> str:
+    """The name of the AUDIT entry with this number."""
+    return f"{number:016}"
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:

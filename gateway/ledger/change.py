@@ -53,10 +53,19 @@ class Change:
         prefix = kind.key(*names) + "/" if names else kind.prefix
         return [kind.names(entry.key) for entry in (await self._store.snapshot(prefix)).entries]
 
+    async def count(self, kind: Kind[T]) -> int:
+        """How many records of a kind there are; as `records`."""
+        return await self._store.count(kind.prefix)
+
     def put(self, kind: Kind[T], record: T, *names: str) -> None:
         """Write a record under these names."""
         key = kind.key(*names)
         self._writes[key] = Put(key, kind.encode(record))
+
+    def add(self, kind: Kind[T], record: T, *names: str) -> None:
+        """Write a record where there must be none yet."""
+        self._read[kind.key(*names)] = 0
+        self.put(kind, record, *names)
 
     def delete(self, kind: Kind[T], *names: str) -> None:
         """Remove a record, if it is there."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import Final, TypeVar
 
-from wardgate.gateway.errors import BusyError
-from wardgate.gateway.ledger.chain import NOTHING, linked
+from wardgate.gateway.errors import BusyError, CorruptError, GatewayError
+from wardgate.gateway.ledger.chain import HEAD, NOTHING, linked, name_of
 from wardgate.gateway.ledger.change import Change
 from wardgate.gateway.records import AUDIT, AUDIT_HEAD, AuditEntry, AuditHead, Kind, Record
 from wardgate.gateway.store import ConflictError, Snapshot, Store, Transaction
@@ -20,8 +20,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger("wardgate.gateway.audit")
 _ATTEMPTS: Final = 20
-_HEAD: Final = "head"
-_DIGITS: Final = 16
 _inside: ContextVar[bool] = ContextVar("inside a change", default=False)
 
 
@@ -35,7 +33,14 @@ class Ledger:
         self._now = now
         self._turn = asyncio.Lock()
 
-    async def run(self, actor: str, work: Callable[[Change], Awaitable[T]], *, settled: bool = True) -> T:
+    async def run(
+        self,
+        actor: str,
+        work: Callable[[Change], Awaitable[T]],
+        *,
+        settled: bool = True,
+        told_once: bool = False,
+    ) -> T:
         """Do the change that `work` decides on, and return what `work` returned.
 
         `actor` is who does it, for the audit log: `uid:0 (root)`, `user:alice`, `gateway`. Where another node
@@ -43,12 +48,19 @@ class Ledger:
         change. What it raises ends the change with nothing done. Changes of one process take turns, so
         `work` does not wait for anything but the store.
 
-        BusyError where others were faster time and again; StoreError. What `settle` raises says that the
-        change is stored, but not in force; with `settled` False nobody waits for that.
+        BusyError where others were faster time and again; CorruptError; StoreError. What `settle` raises says
+        that the change is stored, but not in force; with `settled` False nobody waits for that. With
+        `told_once` it is logged only, since the result would be lost: a secret, say, that cannot be told
+        again.
         """
         result, revision = await self._run(actor, work)
         if settled and revision and self.settle is not None:
-            await self.settle(revision)
+            try:
+                await self.settle(revision)
+            except GatewayError as error:
+                if not told_once:
+                    raise
+                _log.error("what %s changed is not in force yet: %s", actor, error)
         return result
 
     async def _run(self, actor: str, work: Callable[[Change], Awaitable[T]]) -> tuple[T, int]:
@@ -62,7 +74,8 @@ class Ledger:
                     result = await work(change)
                     try:
                         revision = await self._commit(change)
-                    except ConflictError:
+                    except ConflictError as conflict:
+                        _check_log(conflict.keys)
                         continue
                     return result, revision
             finally:
@@ -102,15 +115,28 @@ class Ledger:
         return revision
 
     async def _chain(self, change: Change) -> list[AuditEntry]:
-        head = await change.get(AUDIT_HEAD, _HEAD) or AuditHead(0, NOTHING)
+        head = await change.get(AUDIT_HEAD, HEAD) or AuditHead(0, NOTHING)
         entries = []
         for told in change.told:
             entry = linked(told, head.number + 1, head.hash)
-            change.put(AUDIT, entry, f"{entry.number:0{_DIGITS}}")
+            change.add(AUDIT, entry, name_of(entry.number))
             entries.append(entry)
             head = AuditHead(entry.number, entry.hash)
-        change.put(AUDIT_HEAD, head, _HEAD)
+        change.put(AUDIT_HEAD, head, HEAD)
         return entries
+
+
+def _check_log(conflicts: Sequence[str]) -> None:
+    """CorruptError where the audit log has entries behind the one that its head names as the last: they were
+    written with a head of theirs, which somebody has changed since. None of them is written over."""
+    behind = [key for key in conflicts if key.startswith(AUDIT.prefix)]
+    if behind and AUDIT_HEAD.key(HEAD) not in conflicts:
+        raise CorruptError(
+            "write audit log",
+            behind[0],
+            "it is there, behind what the log's head names as the last entry",
+            "restore the store from a backup",
+        )
 
 
 def _prefixed(entry: AuditEntry) -> dict[str, str]:

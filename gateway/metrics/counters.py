@@ -55,8 +55,7 @@ class Counters:
         self._enrolments.labels(result).inc()
 
     def failed(self, part: str) -> None:
-        """Something went wrong in a part of the gateway: `store`, `enforcement`, `wireguard`, `roaming`,
-        ..."""
+        """Something went wrong in a part of the gateway: `enforcement`, `policy`, `roaming`, ..."""
         self._failures.labels(part).inc()
         self._last_failure.labels(part).set(self._now())
 

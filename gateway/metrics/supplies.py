@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from wardgate.gateway.ledger import Ledger
-from wardgate.gateway.records import DEVICES, TOKENS, USERS
+from wardgate.gateway.records import APPLIED, DEVICES, TOKENS, USERS
 from wardgate.runtime.status import GateStatus
 
 
@@ -51,8 +51,5 @@ class Supplies:
 
 async def stored(ledger: Ledger) -> Stored:
     """Of a ledger's store; entries are counted, not read."""
-    counts = []
-    for kind in (USERS, DEVICES, TOKENS):
-        snapshot = await ledger.store.snapshot(kind.prefix)
-        counts.append(len(snapshot.entries))
-    return Stored(snapshot.revision, *counts)
+    counts = [await ledger.store.count(kind.prefix) for kind in (USERS, DEVICES, TOKENS)]
+    return Stored((await ledger.store.snapshot(APPLIED.prefix)).revision, *counts)

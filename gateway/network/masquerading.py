@@ -20,6 +20,7 @@ from wardgate.gateway.network.links import check_name
 from wardgate.gateway.network.routes import Network
 
 PROGRAM: Final = "nft"
+_UNSUPPORTED: Final = "Operation not supported"
 INSTALL: Final = "install it (apt install nftables)"
 _SYSTEM_FOLDERS: Final = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 _LONGEST_RUN: Final = 60.0
@@ -87,14 +88,19 @@ def apply_masquerade(wanted: Masquerade) -> None:
 
 
 def remove_masquerade(interface: str) -> None:
-    """Remove the table; where there is none it is fine, and so it is without nft. NetworkError."""
+    """Remove the table; where there is none it is fine, and so it is without nft, or where the kernel has no
+    tables at all. NetworkError."""
     if find_nft() is None:
         _log.warning(
             "nft is not installed: a table for masquerading, if there is one, stays",
             extra={"table": table_name(interface)},
         )
         return
-    _run("stop masquerading for", interface, _removal(table_name(interface)))
+    try:
+        _run("stop masquerading for", interface, _removal(table_name(interface)))
+    except NetworkError as error:
+        if _UNSUPPORTED not in error.cause:
+            raise
 
 
 def _removal(name: str) -> str:
@@ -130,6 +136,6 @@ def _run(operation: str, target: str, text: str) -> None:
     if done.returncode:
         said = done.stderr.strip().partition("\n")[0]
         remedy = "run as root or with CAP_NET_ADMIN" if "not permitted" in said else ""
-        if "Operation not supported" in said or "No such file" in said:
+        if _UNSUPPORTED in said or "No such file" in said:
             remedy = "the kernel needs nf_tables with NAT (modprobe nft_masq)"
         raise NetworkError(operation, target, f"{PROGRAM}: {said}", remedy)

@@ -112,7 +112,11 @@ def check_listen_port(interface: str, port: int) -> Check:
     name = "WireGuard port"
     if not port:
         return Check(name, True, "the kernel chooses a UDP port")
-    taken = [version for version in (4, 6) if _is_taken(socket.SOCK_DGRAM, _any(version), version, port)]
+    try:
+        taken = [version for version in (4, 6) if _is_taken(socket.SOCK_DGRAM, _any(version), version, port)]
+    except OSError as error:
+        cause = f"UDP port {port}: {os.strerror(error.errno or 0)}"
+        return Check(name, False, cause, "run as root, or set another port")
     if not taken:
         return Check(name, True, f"UDP port {port} is free")
     if _has_port(interface, port):
@@ -186,7 +190,8 @@ def check_forwarding(versions: set[int], *, enable: bool, state: ForwardingState
         name,
         False,
         "; ".join([f"it is off ({what}), so that devices reach nothing behind the gateway", *notes]),
-        f"let the gateway switch it on, or: sysctl -w {' '.join([*traps, commands])}",
+        "let the gateway switch it on (network: {forwarding: enable} in gateway.yaml), or: "
+        f"sysctl -w {' '.join([*traps, commands])}",
     )
 
 

@@ -11,7 +11,7 @@ from wardgate.gateway.control.views import PolicyInForce
 from wardgate.gateway.enforcement.policy import PolicyKeeper, Source
 from wardgate.gateway.enforcement.threads import Worker
 from wardgate.gateway.errors import NotFoundError, RefusedError
-from wardgate.gateway.policies.stored import StoredPolicies
+from wardgate.gateway.policies.stored import StoredPolicies, check_tunnel
 from wardgate.gateway.records import Policy
 
 
@@ -52,7 +52,7 @@ class Policies:
             before = keeper.composed
             await keeper.enforce(composed)
             try:
-                policy = await self._stored.add(actor, bundle, plan.base)
+                policy = await self._stored.add(actor, bundle, plan.base, composed.policy.tunnel)
             except BaseException:
                 await self._undo(before)
                 raise
@@ -71,7 +71,7 @@ class Policies:
                 "its tests or assertions fail:\n" + "\n".join(checked.failures),
                 "mend what `wardgate check` says",
             )
-        return await self._stored.add(actor, bundle, 0)
+        return await self._stored.add(actor, bundle, 0, composed.policy.tunnel)
 
     async def rollback(self, actor: str, number: int) -> Policy:
         """See control.operations.Policies."""
@@ -84,9 +84,10 @@ class Policies:
                 raise NotFoundError("roll back", "policy", "there was none before", "apply one instead")
             policy, bundle = await self._stored.get(applied.previous)
             composed, before = await keeper.composed_of(bundle), keeper.composed
+            check_tunnel(composed.policy.tunnel, await self._stored.addresses())
             await keeper.enforce(composed)
             try:
-                await self._stored.point(actor, policy.number, applied.number)
+                await self._stored.point(actor, policy.number, applied.number, composed.policy.tunnel)
             except BaseException:
                 await self._undo(before)
                 raise
@@ -99,7 +100,11 @@ class Policies:
         await self._keeper.enforce(before)
 
     async def _plan(self, bundle: Bundle) -> tuple[Plan, Composed | None]:
-        keeper = self._keeper
-        return await self._worker(
-            planned, keeper.number, keeper.composed, bundle, lambda: keeper.compose_now(bundle)
-        )
+        keeper, addresses = self._keeper, await self._stored.addresses()
+
+        def composed() -> Composed:
+            found = keeper.compose_now(bundle)
+            check_tunnel(found.policy.tunnel, addresses)
+            return found
+
+        return await self._worker(planned, keeper.number, keeper.composed, bundle, composed)

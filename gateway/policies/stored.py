@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from wardgate.gateway.compiling.bundles import Bundle
 from wardgate.gateway.compiling.stored import bundle_of_parts, stored_parts
-from wardgate.gateway.errors import NotFoundError, RefusedError
+from wardgate.gateway.errors import GatewayError, InvalidError, NotFoundError, RefusedError
 from wardgate.gateway.ledger import Change, Ledger
-from wardgate.gateway.records import APPLIED, POLICIES, POLICY_PARTS, Applied, Policy, PolicyPart
-from wardgate.gateway.store import MOST_OPERATIONS
+from wardgate.gateway.records import (
+    ADDRESSES,
+    APPLIED,
+    POLICIES,
+    POLICY_PARTS,
+    Applied,
+    Policy,
+    PolicyPart,
+)
+from wardgate.gateway.store import MOST_OPERATIONS, StoreError
+from wardgate.runtime.addresses import parse_address
 
+Network = IPv4Network | IPv6Network
+
+_log = logging.getLogger("wardgate.gateway.policy")
 _ONE: Final = "policy"
 _KEPT: Final = 50
 """Policies that are kept with their text, the latest ones."""
@@ -51,9 +65,14 @@ class StoredPolicies:
         parts = await self._ledger.records(POLICY_PARTS, _number(number))
         return policy, bundle_of_parts([part.data for part in parts], policy.digest)
 
-    async def add(self, actor: str, bundle: Bundle, base: int) -> Policy:
-        """Store a policy as the one in force, in place of number `base`. RefusedError where another one
-        is."""
+    async def addresses(self) -> Sequence[str]:
+        """All tunnel addresses that devices have."""
+        found = (await self._ledger.store.snapshot(ADDRESSES.prefix)).entries
+        return [ADDRESSES.names(entry.key)[0] for entry in found]
+
+    async def add(self, actor: str, bundle: Bundle, base: int, tunnel: Sequence[Network]) -> Policy:
+        """Store a policy as the one in force, in place of number `base`. RefusedError where another one is;
+        InvalidError where a device is outside of its `tunnel`."""
         parts = stored_parts(bundle)
         if len(parts) > MOST_OPERATIONS - _SPARE:
             raise RefusedError(
@@ -65,6 +84,7 @@ class StoredPolicies:
 
         async def work(change: Change) -> Policy:
             before = await _before(change, base)
+            check_tunnel(tunnel, [address for (address,) in await change.names(ADDRESSES)])
             known = await change.records(POLICIES)
             number = max((policy.number for policy in known), default=0) + 1
             if await change.get(POLICIES, _number(number)) is not None:
@@ -86,14 +106,19 @@ class StoredPolicies:
             return policy
 
         policy = await self._ledger.run(actor, work, settled=False)
-        await self._tidy(policy.number)
+        try:
+            await self._tidy(policy.number)
+        except (GatewayError, StoreError) as error:
+            # It is in force and stored: what is left over goes with the next one.
+            _log.warning("old policies stay for now: %s", error)
         return policy
 
-    async def point(self, actor: str, number: int, base: int) -> None:
-        """Have a policy that is known be the one in force, in place of number `base`."""
+    async def point(self, actor: str, number: int, base: int, tunnel: Sequence[Network]) -> None:
+        """Have a policy that is known be the one in force, in place of number `base`; as `add`."""
 
         async def work(change: Change) -> None:
             before = await _before(change, base)
+            check_tunnel(tunnel, [address for (address,) in await change.names(ADDRESSES)])
             if await change.get(POLICIES, _number(number)) is None:
                 raise NotFoundError("roll back", str(number), "it is no longer known", "apply its file")
             change.put(APPLIED, Applied(number, before.number), _ONE)
@@ -109,11 +134,31 @@ class StoredPolicies:
                 continue
 
             async def work(change: Change, policy: Policy = policy) -> None:
+                found = await change.get(APPLIED, _ONE)
+                if found is None or policy.number in (found.number, found.previous):
+                    return
                 change.delete(POLICIES, _number(policy.number))
                 for place in range(policy.parts):
                     change.delete(POLICY_PARTS, _number(policy.number), _number(place))
 
             await self._ledger.run("gateway", work, settled=False)
+
+
+def check_tunnel(tunnel: Sequence[Network], addresses: Iterable[str]) -> None:
+    """InvalidError unless all of these addresses, which devices have, are in the policy's `tunnel`: a gate
+    takes no others, and one that it does not take would keep it from every other change."""
+    ranges = [(int(one.network_address), int(one.broadcast_address), one.version) for one in tunnel]
+    for text in addresses:
+        address = parse_address(text)
+        number, version = int(address), address.version
+        if not any(first <= number <= last and version == its for first, last, its in ranges):
+            raise InvalidError(
+                "compose policy",
+                text,
+                f"a device has {text}, which is outside of the policy's tunnel"
+                f" ({', '.join(map(str, tunnel)) or 'none'})",
+                "keep its prefix in `tunnel`, or remove the device first",
+            )
 
 
 async def _before(change: Change, base: int) -> Applied:

@@ -35,21 +35,34 @@ class PendingSetup:
     """A set-up that was begun in a browser and is not confirmed."""
 
     method: str
-    uri: str
-    secret: str
+    uri: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingLogin:
+    """A login that was begun in a browser: what the page asks, and the ticket that comes with the answer.
+    `expires`: Unix time."""
+
+    method: str
+    ticket: str = field(repr=False)
+    text: str = field(repr=False)
+    url: str = field(repr=False)
+    expires: int
 
 
 @dataclass(slots=True)
 class Browser:
     """One browser. `cookie`: 256 random bits. `expires`: seconds of the clock of Browsers."""
 
-    cookie: str
+    cookie: str = field(repr=False)
     device: str
     address: str
     expires: float
     notice: Notice | None = None
     setup: PendingSetup | None = None
-    _forms: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    login: PendingLogin | None = None
+    _forms: OrderedDict[str, str] = field(default_factory=OrderedDict, repr=False)
 
     def form(self, action: str) -> str:
         """A token for one form with that action: it is good once."""

@@ -6,7 +6,7 @@ cause is shown to the user, so that it must not tell what a guesser would like t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -74,6 +74,19 @@ class Setup(Protocol):
     def secret(self) -> str: ...
 
 
+class Challenge(Protocol):
+    """A question for one login; see challenges.Challenge. `url`: where the user is sent, or empty."""
+
+    @property
+    def ticket(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def expires(self) -> int: ...
+
+
 class Proof(Protocol):
     """That a user has just shown a second factor."""
 
@@ -98,15 +111,29 @@ class Challenges(Protocol):
     def methods(self) -> Sequence[MethodView]:
         """Those that users may set up."""
 
+    @property
+    def posing(self) -> Collection[str]:
+        """The names of those whose logins begin with `pose`."""
+
     async def methods_of(self, user: str) -> Sequence[MethodView]:
-        """Those that `user` has set up and confirmed."""
+        """Those that `user` may log in with."""
+
+    async def recovery_left(self, user: str) -> int | None:
+        """How many recovery codes `user` has; None: none were made."""
 
     async def begin_setup(self, actor: str, user: str, method: str) -> Setup: ...
 
     async def confirm_setup(self, user: str, method: str, code: str) -> Sequence[str]:
         """The recovery codes, which nobody can ask for again."""
 
-    async def verify(self, user: str, method: str, code: str, *, device: str) -> Proof: ...
+    async def pose(self, user: str, method: str, *, device: str) -> Challenge: ...
+
+    async def verify(self, user: str, method: str, code: str, *, device: str, ticket: str = "") -> Proof: ...
+
+    async def renew_recovery(
+        self, user: str, method: str, code: str, *, device: str, ticket: str = ""
+    ) -> Sequence[str]:
+        """The new ones, which nobody can ask for again."""
 
     async def state(self, user: str, device: str | None = None) -> ChallengeState:
         """With a device's id, of logins there."""

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
+from wardgate.gateway.errors import NotFoundError
 from wardgate.gateway.portal.desk import Desk, NeedsLoginEvent, PortalEvent
 from wardgate.gateway.records import Device
 
@@ -24,6 +25,7 @@ async def event_stream(
     """Events of a device until `stream_s` seconds are over, its events end, or it is no longer `still` there:
     that is asked with each sign of life, every `ping_s` seconds."""
     events = desk.events(device.id)
+    look = time.monotonic() + ping_s
     ends = time.monotonic() + stream_s
     # Watched before the state is read, so that nothing is lost between the two.
     following = asyncio.ensure_future(anext(events))
@@ -32,11 +34,14 @@ async def event_stream(
         view = await desk.session(device.id)
         yield b"retry: 2000\n" + _event("state", {"state": view.state, "remaining_s": view.remaining_s})
         while time.monotonic() < ends:
-            done, _ = await asyncio.wait({following}, timeout=ping_s)
-            if not done:
+            done, _ = await asyncio.wait({following}, timeout=max(0.0, look - time.monotonic()))
+            # Asked when it is time, however much there is to tell.
+            if time.monotonic() >= look:
                 if not await still():
                     return
+                look = time.monotonic() + ping_s
                 yield b": still here\n\n"
+            if not done:
                 continue
             try:
                 event = following.result()
@@ -44,6 +49,9 @@ async def event_stream(
                 return
             yield _event(_name(event), asdict(event))
             following = asyncio.ensure_future(anext(events))
+    except NotFoundError:
+        # The device was removed.
+        return
     finally:
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):

@@ -16,14 +16,20 @@ from wardgate.gateway.portal.desk import RECOVERY
 
 @dataclass(frozen=True, slots=True)
 class MethodPage:
-    """`login`, `setup`: templates, which are included within a form. `script`: a file of static/, or None."""
+    """`login`, `setup`: templates, which are included within a form. `script`: a file of static/, or None.
+    `blanks`: whether blanks are part of an answer; else those that people type or copy along are left out."""
 
     login: str
     setup: str
     script: str | None = None
+    blanks: bool = False
+
+    def tidy(self, code: str) -> str:
+        """The answer that was meant."""
+        return code if self.blanks else "".join(code.split())
 
 
-_PLAIN: Final = MethodPage("methods/code_login.html", "methods/code_setup.html")
+_PLAIN: Final = MethodPage("methods/code_login.html", "methods/code_setup.html", blanks=True)
 
 PAGES: Final[Mapping[str, MethodPage]] = {
     "totp": MethodPage("methods/totp_login.html", "methods/code_setup.html"),
@@ -32,8 +38,13 @@ PAGES: Final[Mapping[str, MethodPage]] = {
 
 
 def page_of(name: str) -> MethodPage:
-    """That of a method; one that has none of its own asks for a code."""
+    """That of a method; one that has none of its own asks for a code, below its question if it has one."""
     return PAGES.get(name, _PLAIN)
+
+
+def scripts() -> tuple[str, ...]:
+    """The files of static/ that methods need."""
+    return tuple(page.script for page in PAGES.values() if page.script)
 
 
 @dataclass(frozen=True, slots=True)

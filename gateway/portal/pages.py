@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import segno
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -34,6 +36,8 @@ def _environment() -> Environment:
     found.filters["duration"] = duration
     found.filters["moment"] = moment
     found.filters["machine_moment"] = machine_moment
+    found.filters["qr"] = qr
+    found.filters["host"] = lambda url: urlsplit(url).hostname
     return found
 
 
@@ -57,6 +61,12 @@ def moment(seconds: float) -> str:
 def machine_moment(seconds: float) -> str:
     """The same for a `datetime` attribute."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def qr(text: str) -> str:
+    """A QR code as inline SVG: no image is fetched, and no secret is in an address."""
+    code = segno.make(text, error="m", micro=False)
+    return code.svg_inline(scale=5, border=4, light="#fff", omitsize=True)
 
 
 class Pages:

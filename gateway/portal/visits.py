@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from wardgate.gateway.errors import GatewayError
 from wardgate.gateway.portal.browsers import Browser, Browsers, Notice
 from wardgate.gateway.portal.desk import Desk
 from wardgate.gateway.portal.forms import read_form
@@ -124,3 +125,14 @@ class Visits:
             httponly=True,
             samesite="strict",
         )
+
+
+def bad(error: GatewayError) -> Notice:
+    """A refusal as the next page says it."""
+    return Notice("bad", sentence(error))
+
+
+def sentence(error: GatewayError) -> str:
+    """A refusal for its user."""
+    text = f"{error.cause}; {error.remedy}" if error.remedy else error.cause
+    return text[:1].upper() + text[1:] + "."

@@ -12,6 +12,7 @@ from wardgate.gateway.records.people import (
     Device,
     Holder,
     Lockout,
+    Posed,
     Recovery,
     Session,
     Token,
@@ -87,6 +88,8 @@ RECOVERY: Final = Kind("recovery/", Recovery)
 """By the user's name."""
 LOCKOUTS: Final = Kind("lockouts/", Lockout)
 """By the user's name."""
+POSED: Final = Kind("posed/", Posed)
+"""By the device's id: one question at a time."""
 POLICIES: Final = Kind("policies/", Policy)
 """By the policy's number, in ten digits."""
 POLICY_PARTS: Final = Kind("policy-parts/", PolicyPart)

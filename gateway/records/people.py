@@ -113,6 +113,19 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
+class Posed:
+    """A question that a login from a device waits to be answered (see challenges.posed). `ticket`: what the
+    answer comes with. `sealed`: what it is judged by, encrypted. `expires`: from then on it is over."""
+
+    device: str
+    user: str
+    method: str
+    ticket: str
+    sealed: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
 class Failures:
     """Failed logins from a device since the last good one there: how many, when the last one was, and until
     when no more are tried (see challenges.lockout)."""

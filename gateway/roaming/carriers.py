@@ -14,9 +14,10 @@ from typing import Final
 from wardgate.gateway.roaming.pins import RoamingPins
 from wardgate.runtime import links, netlink
 from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.info import link_info
 from wardgate.runtime.links import AttachType
 from wardgate.runtime.netlink import Block, FilterPlace, Interface, NetlinkError
-from wardgate.runtime.syscall import Fd, link_info
+from wardgate.runtime.syscall import Fd
 
 _LOG: Final = logging.getLogger("wardgate.gateway.roaming")
 _SEEN_ELSEWHERE: Final = frozenset({"bridge", "bond", "team"})

@@ -22,6 +22,7 @@ from wardgate.gateway.roaming.offsets import read_places, traced_functions
 from wardgate.gateway.roaming.pins import RoamingPins
 from wardgate.runtime import links
 from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.info import ProgramInfo, link_info, program_info
 from wardgate.runtime.layout.records import Value
 from wardgate.runtime.maps import Map
 from wardgate.runtime.object import load_object
@@ -30,16 +31,7 @@ from wardgate.runtime.pins import GatePins
 from wardgate.runtime.program import TracedFunction
 from wardgate.runtime.ringbuf import RingBuffer
 from wardgate.runtime.spec import ObjectSpec
-from wardgate.runtime.syscall import (
-    Cmd,
-    Fd,
-    ProgramInfo,
-    fd_by_id,
-    link_info,
-    obj_get,
-    obj_pin,
-    program_info,
-)
+from wardgate.runtime.syscall import Cmd, Fd, fd_by_id, obj_get, obj_pin
 
 NAME: Final = "fentry"
 _PROGRAMS: Final = ("on_packet", "on_handshake")

@@ -16,6 +16,7 @@ from wardgate.gateway.events import Event, Lost
 from wardgate.gateway.metrics import Counters, Metrics, Network, Roams, Supplies, stored
 from wardgate.gateway.records import Device
 from wardgate.gateway.sessions import Sessions
+from wardgate.gateway.settings.pages import enrolment_page, portal_page
 from wardgate.runtime.sessions import SessionState
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class ServiceControl:
         self.sessions = ListedSessions(gateway)
         self.policies = gateway.policies
         self.audit = Trail(gateway.ledger)
+        self.enrolment_page = enrolment_page(gateway.settings)
         self._metrics = metrics_of(gateway)
 
     @property
@@ -117,6 +119,8 @@ class ServiceControl:
                 on_roam=detector.on_roam.value,
                 refused={one.detector: one.cause for one in detector.refused},
             ),
+            portal=portal_page(settings),
+            enrolment=self.enrolment_page,
             users=counts.users,
             devices=counts.devices,
             tokens=counts.tokens,

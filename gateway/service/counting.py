@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from wardgate.gateway.challenges import Challenges, LockedError, Method, Proof, Setup, UserState
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from wardgate.gateway.challenges import Challenge, Challenges, LockedError, Named, Proof, Setup, UserState
 from wardgate.gateway.errors import GatewayError, RefusedError
 from wardgate.gateway.identity import Enrolled, Enrolment
 from wardgate.gateway.metrics import Counters
@@ -12,26 +15,47 @@ class CountedChallenges:
     """See challenges.Challenges: what others ask of it."""
 
     def __init__(self, challenges: Challenges, counters: Counters) -> None:
-        self.methods: tuple[Method, ...] = challenges.methods
+        self.methods: tuple[Named, ...] = challenges.methods
+        self.posing = challenges.posing
         self._challenges = challenges
         self._counters = counters
 
-    async def verify(self, user: str, method: str, code: str, *, device: str) -> Proof:
+    async def pose(self, user: str, method: str, *, device: str) -> Challenge:
         """See Challenges."""
+        return await self._challenges.pose(user, method, device=device)
+
+    async def verify(self, user: str, method: str, code: str, *, device: str, ticket: str = "") -> Proof:
+        """See Challenges."""
+        with self._counted(method):
+            proof = await self._challenges.verify(user, method, code, device=device, ticket=ticket)
+        self._counters.login(method, "ok")
+        return proof
+
+    async def renew_recovery(
+        self, user: str, method: str, code: str, *, device: str, ticket: str = ""
+    ) -> tuple[str, ...]:
+        """See Challenges. It is no login, but guesses made here are guesses."""
+        with self._counted(method):
+            return await self._challenges.renew_recovery(user, method, code, device=device, ticket=ticket)
+
+    @contextmanager
+    def _counted(self, method: str) -> Iterator[None]:
         try:
-            proof = await self._challenges.verify(user, method, code, device=device)
+            yield
         except LockedError:
             self._counters.login(method, "refused")
             raise
         except RefusedError:
             self._counters.login(method, "wrong")
             raise
-        self._counters.login(method, "ok")
-        return proof
 
-    async def methods_of(self, user: str) -> tuple[Method, ...]:
+    async def methods_of(self, user: str) -> tuple[Named, ...]:
         """See Challenges."""
         return await self._challenges.methods_of(user)
+
+    async def recovery_left(self, user: str) -> int | None:
+        """See Challenges."""
+        return await self._challenges.recovery_left(user)
 
     async def begin_setup(self, actor: str, user: str, method: str) -> Setup:
         """See Challenges."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from wardgate.gateway.enforcement import World
 from wardgate.gateway.errors import NotFoundError
 from wardgate.gateway.events import Bus, Event
-from wardgate.gateway.identity import ClientConfiguration
+from wardgate.gateway.identity import ClientConfiguration, Enrolled
 from wardgate.gateway.portal.desk import (
     Challenges,
     Enrolment,
@@ -19,6 +19,7 @@ from wardgate.gateway.portal.desk import (
     SessionView,
 )
 from wardgate.gateway.records import Device, Session
+from wardgate.gateway.service.counting import CountedEnrolment
 from wardgate.gateway.service.people import People
 from wardgate.gateway.sessions import Sessions
 from wardgate.runtime.layout.codes import Reason
@@ -29,7 +30,7 @@ class ServiceDesk:
 
     def __init__(self, people: People, sessions: Sessions, world: World, bus: Bus) -> None:
         self.challenges: Challenges = people.challenges
-        self.enrolment: Enrolment = people.enrolment
+        self.enrolment: Enrolment = _ToldEnrolment(people.enrolment, bus)
         self._configurations = people.configurations
         self._sessions = sessions
         self._world = world
@@ -74,6 +75,21 @@ class ServiceDesk:
     async def configuration(self, device: Device) -> ClientConfiguration:
         """See Desk."""
         return self._configurations.of(device)
+
+
+class _ToldEnrolment:
+    """Enrolment, of which whoever listens is told."""
+
+    def __init__(self, enrolment: CountedEnrolment, bus: Bus) -> None:
+        self._enrolment = enrolment
+        self._bus = bus
+
+    async def enrol(self, token_text: str, device_name: str, public_key: str) -> Enrolled:
+        """See Enrolment."""
+        enrolled = await self._enrolment.enrol(token_text, device_name, public_key)
+        device = enrolled.device
+        self._bus.publish(Event("enrolled", device.id, {"user": device.user, "name": device.name}))
+        return enrolled
 
 
 def _told(event: Event) -> PortalEvent | None:

@@ -1,4 +1,4 @@
-"""Packets that the gate dropped for want of a login: whose they were, and what they asked for."""
+"""Packets that the gate dropped: whose they were, what they asked for, and why."""
 
 from __future__ import annotations
 
@@ -9,13 +9,40 @@ from collections.abc import Callable
 from typing import Final
 
 from wardgate.gateway.enforcement import Problems
+from wardgate.gateway.events import Event
+from wardgate.gateway.records import Device
 from wardgate.runtime.events import DropEvent
 from wardgate.runtime.gate import Gate
+from wardgate.runtime.layout.codes import Direction, Reason
 
 PART: Final = "drop events"
 _GLANCE_S: Final = 1.0
 _PAUSE_S: Final = 5.0
 _log = logging.getLogger("wardgate.gateway.drops")
+
+
+def inside(event: DropEvent) -> str:
+    """The tunnel's side of a packet, whose device it is about; empty where the packet has no addresses."""
+    address = event.source if event.direction is Direction.FROM_DEVICE else event.destination
+    return str(address) if address is not None else ""
+
+
+def as_event(event: DropEvent, device: Device | None) -> Event:
+    """A packet as those who watch the gateway are told, without what there is not. It is an event of no
+    device: no page is woken by it."""
+    details = {
+        "user": device.user if device else "",
+        "name": device.name if device else "",
+        "source": str(event.source or ""),
+        "destination": str(event.destination or ""),
+        "service": event.service if event.source else "",
+        "reason": event.reason.label,
+        "at": f"{event.rule.file}:{event.rule.line}:{event.rule.column}" if event.rule else "",
+        "rule": event.rule.text if event.rule else "",
+        "suppressed": str(event.suppressed) if event.suppressed else "",
+    }
+    known = {name: value for name, value in details.items() if value}
+    return Event("pass" if event.reason is Reason.PASS else "drop", details=known)
 
 
 class DropReader:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
@@ -23,6 +25,7 @@ from wardgate.gateway.compiling.stored import read_bundle
 from wardgate.gateway.control.peers import Access
 from wardgate.gateway.control.server import ControlServer
 from wardgate.gateway.enforcement import Enforcer, PolicyKeeper, Problems, Source, Tunnel, Worker, World
+from wardgate.gateway.enforcement.world import PREFIXES
 from wardgate.gateway.events import Bus, Event
 from wardgate.gateway.ledger import Ledger
 from wardgate.gateway.metrics import Counters
@@ -35,22 +38,23 @@ from wardgate.gateway.network.tunnel import TunnelNetwork
 from wardgate.gateway.policies import Policies, StoredPolicies
 from wardgate.gateway.roaming import Detector
 from wardgate.gateway.service import preparing
+from wardgate.gateway.service.adopting import guarded, make_gate, own_device
 from wardgate.gateway.service.control import ServiceControl
 from wardgate.gateway.service.desk import ServiceDesk
-from wardgate.gateway.service.drops import DropReader
+from wardgate.gateway.service.drops import DropReader, as_event, inside
 from wardgate.gateway.service.health import Health, TunnelLostError
 from wardgate.gateway.service.naming import keep_names
 from wardgate.gateway.service.people import People
 from wardgate.gateway.service.roams import detector_for, follow_roams, watch_detector
 from wardgate.gateway.service.web import Web
 from wardgate.gateway.sessions import Sessions
+from wardgate.gateway.sessions.boot import boot_id
 from wardgate.gateway.sessions.endpoints import Endpoints
 from wardgate.gateway.settings import Settings
 from wardgate.gateway.store import SqliteStore
 from wardgate.gateway.wireguard import Endpoint, WireGuardDevice, open_device
 from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.events import DropEvent
-from wardgate.runtime.gate import Gate
 from wardgate.runtime.layout.codes import Direction, Reason
 
 T = TypeVar("T")
@@ -59,7 +63,6 @@ _log = logging.getLogger("wardgate.gateway.service")
 ACTOR: Final = "gateway"
 _LOGIN_HELPS: Final = (Reason.NEEDS_LOGIN, Reason.SESSION_EXPIRED, Reason.IDLE, Reason.LOGIN_TOO_OLD)
 _SWEEP_S: Final = 1.0
-_TOKENS_S: Final = 600.0
 
 
 class Gateway:
@@ -82,14 +85,14 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.bus = Bus()
-        self.problems = Problems()
+        self.counters = Counters((Totp.name, RECOVERY))
+        self.problems = Problems(self.counters.failed)
         self.world = World()
         self._kernel = Worker("kernel")
         self._compiler = Worker("compiler")
         self._looker = Worker("wireguard")
         self._asker = Worker("names")
         self._stack = AsyncExitStack()
-        self.counters = Counters((Totp.name, RECOVERY))
         self._tasks: list[asyncio.Task[None]] = []
         self._over = asyncio.Event()
         self._fault: BaseException | None = None
@@ -116,23 +119,27 @@ class Gateway:
         for check in await asyncio.to_thread(preparing.check, settings):
             _log.info("%s: %s", check.name, check.message)
         key = await asyncio.to_thread(preparing.read_private_key, settings.private_key)
+        await asyncio.to_thread(own_device, settings, key)
         self.sealer = await asyncio.to_thread(Sealer.open, settings.sealing_key)
         self.store = await self._stack.enter_async_context(await SqliteStore.open(settings.database))
         self.ledger = Ledger(self.store)
         self._make_policies()
         await self._first_policy()
-        self.world.replace(await self.store.snapshot(""))
+        self.world.replace(await self.store.snapshot(*PREFIXES))
 
         self.wireguard = await self._kernel(open_device, settings.interface)
         own = str(key.public_key())
         self.keeper.enforced = self._enforced
+        self.keeper.announced = self._announced
         self.people = People(self.ledger, self.sealer, self.keeper, self.counters, settings, own)
         await self._kernel(self._prepare_network)
-        await self.keeper.first(self._make_gate)
+        await self.keeper.first(lambda artefact: make_gate(settings, artefact))
         await self._kernel(self.wireguard.configure, key, settings.port)
         if self.keeper.gate is None:
             raise AssertionError("a gate is made by `first`")
         self.tunnel = Tunnel(self.keeper.gate, self.wireguard, self.sealer.unseal)
+        # Slot 0 is nobody's.
+        self.people.devices.most = (await self._kernel(self.tunnel.gate.status)).slots - 1
         self.detector = await self._compiler(detector_for, settings, self.wireguard)
         self._stack.callback(self.detector.close)
         self.sessions = Sessions(
@@ -167,11 +174,11 @@ class Gateway:
         self._run("policy", self.keeper.run())
         self._run("roaming", follow_roams(self.detector, self.sessions, self.problems))
         self._run("detector", watch_detector(self.detector, self.problems))
-        self._run("names", keep_names(self.names, self.keeper, self._asker))
+        self._run("names", keep_names(self.names, self.keeper, self._asker, self.problems))
         self._run("sessions", self._every(_SWEEP_S, "sessions", self.sessions.sweep))
         health = Health(settings.interface, self.tunnel.gate, self._kernel)
         self._run("tunnel", self._every(_SWEEP_S, "tunnel", health.look))
-        self._run("tokens", self._every(_TOKENS_S, "tokens", self._sweep_tokens))
+        self._run("tokens", self._every(_SWEEP_S, "tokens", self._sweep_tokens))
         drops = DropReader(self.tunnel.gate, self._dropped, self.problems)
         self._stack.push_async_callback(drops.close)
         await self._stack.enter_async_context(Web(self.desk, settings))
@@ -214,8 +221,13 @@ class Gateway:
     def _make_policies(self) -> None:
         settings = self.settings
         self.names = NameBook(
-            settings.state / "names.json", shortest=settings.names.shortest, grace=settings.names.grace
+            settings.state / "names.json",
+            boot=boot_id(),
+            shortest=settings.names.shortest,
+            grace=settings.names.grace,
+            own=[address.ip for address in settings.addresses],
         )
+        self._stack.callback(self.names.close)
         self.stored_policies = StoredPolicies(self.ledger)
         portal = Portal(tuple(address.ip for address in settings.addresses), settings.portal.port)
         self.keeper = PolicyKeeper(
@@ -226,7 +238,10 @@ class Gateway:
     def _enforced(self, composed: Composed) -> None:
         """A policy came into force."""
         self.people.place(composed.policy.tunnel)
-        self.bus.publish(Event("policy", details={"number": str(self.keeper.number)}))
+
+    def _announced(self, number: int) -> None:
+        """A policy is in force and stored."""
+        self.bus.publish(Event("policy", details={"number": str(number)}))
 
     async def _first_policy(self) -> None:
         """Store the policy of the settings, where there is none yet."""
@@ -244,7 +259,7 @@ class Gateway:
         """Addresses; and the interface down, unless a gate guards it."""
         settings = self.settings
         link = find_link(settings.interface)
-        if link is not None and link.up and not _guarded(settings.interface):
+        if link is not None and link.up and not guarded(settings.interface):
             _log.warning("%s was up without a gate: it is down now", settings.interface)
             bring_down(settings.interface)
         self._network = TunnelNetwork(
@@ -254,10 +269,6 @@ class Gateway:
             settings.mtu,
         )
         self._network.prepare()
-
-    def _make_gate(self, artefact: bytes) -> Gate:
-        interface = self.settings.interface
-        return Gate.create_or_adopt(artefact, device=interface, device_slots=self.settings.device_slots)
 
     def _open_network(self) -> None:
         settings = self.settings
@@ -286,20 +297,24 @@ class Gateway:
         await self.keeper.settled(revision)
 
     async def _sweep_tokens(self) -> None:
-        await self.people.tokens.sweep(ACTOR)
+        """Remove tokens once they have expired: what is gone is not good again when the clock is put back."""
+        if min(self.world.expiries.values(), default=math.inf) <= time.time():
+            await self.people.tokens.sweep(ACTOR)
 
     def _dropped(self, event: DropEvent) -> None:
         """A packet was dropped: whoever it was of may want to know that a login helps."""
-        if event.reason not in _LOGIN_HELPS or event.source is None or event.destination is None:
+        if self._over.is_set():
             return
-        from_device = event.direction is Direction.FROM_DEVICE
-        device = self.world.at_address(str(event.source if from_device else event.destination))
-        if device is None:
+        device = self.world.at_address(inside(event))
+        self.bus.publish(as_event(event, device))
+        if device is None or event.reason not in _LOGIN_HELPS:
             return
         if event.reason is not Reason.NEEDS_LOGIN:
             self._run_once("look", self.sessions.look(device))
         details = {
-            "destination": str(event.destination if from_device else event.source),
+            "destination": str(
+                event.destination if event.direction is Direction.FROM_DEVICE else event.source
+            ),
             "service": event.service,
             "rule": event.rule.text if event.rule else "",
             "reason": event.reason.label,
@@ -356,12 +371,3 @@ class Gateway:
 def forwarding_file(settings: Settings) -> Any:
     """Where the system's settings that were changed are remembered."""
     return settings.control.socket.parent / f"{settings.interface}.forwarding.json"
-
-
-def _guarded(interface: str) -> bool:
-    if interface not in Gate.list():
-        return False
-    try:
-        return Gate.open(interface).status().enforcing
-    except WardgateError:
-        return False

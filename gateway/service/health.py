@@ -11,6 +11,7 @@ from wardgate.gateway.errors import GatewayError
 from wardgate.gateway.network.links import bring_down, find_link
 from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.gate import Gate
+from wardgate.runtime.pins import LockError
 
 
 class TunnelLostError(GatewayError):
@@ -58,8 +59,11 @@ class Health:
             )
 
     def _why_open(self) -> str:
-        """Why packets may pass that nothing judges; empty where they cannot."""
+        """Why packets may pass that nothing judges; empty where they cannot. LockError."""
         try:
             return "" if self._gate.enforces() else "it was taken off"
+        except LockError:
+            # Somebody changes it, and takes long: that nobody can look does not mean that it is gone.
+            raise
         except (WardgateError, OSError) as error:
             return error.cause if isinstance(error, WardgateError) else str(error)

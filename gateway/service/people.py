@@ -13,6 +13,7 @@ from wardgate.gateway.metrics import Counters
 from wardgate.gateway.service.counting import CountedChallenges, CountedEnrolment
 from wardgate.gateway.settings import Settings
 from wardgate.gateway.settings.model import Prefix
+from wardgate.gateway.settings.pages import portal_page
 
 _MOST_FAILURES: Final = 100
 """Failed logins in a row after which a device waits for an administrator."""
@@ -81,18 +82,9 @@ def _client_settings(settings: Settings, own: Iterable[str]) -> ClientSettings:
     return ClientSettings(
         settings.endpoint,
         portal=tuple(own),
-        login_url=_login_url(settings),
+        login_url=portal_page(settings),
         dns=tuple(map(str, client.dns)),
         mtu=client.mtu,
         keepalive=client.keepalive,
         allowed_ips=None if client.allowed_ips is None else tuple(map(str, client.allowed_ips)),
     )
-
-
-def _login_url(settings: Settings) -> str:
-    """Where people log in: by the portal's first name, or its first address."""
-    portal = settings.portal
-    address = settings.addresses[0].ip
-    host = portal.names[0] if portal.names else f"[{address}]" if address.version == 6 else str(address)
-    scheme, usual = ("https", 443) if portal.tls else ("http", 80)
-    return f"{scheme}://{host}" + ("" if portal.port == usual else f":{portal.port}") + "/"

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from wardgate.gateway.errors import GatewayError
 from wardgate.gateway.network.preflight import Check, Wanted, preflight
 from wardgate.gateway.settings import Settings
 from wardgate.gateway.settings.model import Address
 from wardgate.gateway.wireguard import PrivateKey
+
+_MOST_CHARACTERS: Final = 200
+"""Of the key's file: more than a key with blanks around it has."""
+_REMEDY: Final = (
+    "restore it from the backup; with a new one (wg genkey) no client can connect as it is set up"
+)
 
 
 class NotReadyError(GatewayError):
@@ -40,9 +48,9 @@ def check(settings: Settings) -> tuple[Check, ...]:
         )
     )
     ignored = {"forwarding"} if settings.network.forwarding == "ignore" else set()
-    failed = [one for one in checks if not one.ok and one.name not in ignored]
-    if failed:
-        raise NotReadyError(checks)
+    found = [one for one in checks if one.name not in ignored]
+    if not all(one.ok for one in found):
+        raise NotReadyError(found)
     return checks
 
 
@@ -58,18 +66,19 @@ def _listeners(settings: Settings) -> list[tuple[Address, int]]:
 def read_private_key(path: Path) -> PrivateKey:
     """The gateway's WireGuard key; GatewayError where it is not there, no key, or for others to read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with open(descriptor) as file:  # noqa: PTH123 - of the descriptor that is looked at
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - of a descriptor
             found = os.fstat(descriptor)
-            if found.st_mode & 0o077 or not stat.S_ISREG(found.st_mode):
-                raise GatewayError(
-                    "read private key",
-                    str(path),
-                    "others may read it",
-                    f"chmod 600 {path}, or make a new one",
-                )
-            return PrivateKey.parse(file.read(200).strip())
+            if not stat.S_ISREG(found.st_mode):
+                raise _no_key(path, "it is no file", _REMEDY)
+            if found.st_mode & 0o077 or found.st_uid not in (0, os.geteuid()):
+                place = shlex.quote(str(path))
+                raise _no_key(path, "others may read it", f"chown root {place}; chmod 600 {place}")
+            return PrivateKey.parse(file.read(_MOST_CHARACTERS).strip())
     except OSError as error:
-        raise GatewayError(
-            "read private key", str(path), error.strerror or str(error), "`wardgate gateway init` makes one"
-        ) from error
+        cause = error.strerror or str(error)
+        raise _no_key(path, cause, _REMEDY) from error
+
+
+def _no_key(path: Path, cause: str, remedy: str) -> GatewayError:
+    return GatewayError("read private key", str(path), cause, remedy)

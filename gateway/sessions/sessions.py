@@ -90,6 +90,8 @@ class Sessions:
         self._endpoints = endpoints
         self._boot = boot_id()
         self._look = 0
+        self._dropped: set[str] = set()
+        """Devices whose session was ended here, of which the store will tell yet."""
         # A login and the end of a session do not overlap: what comes later would be undone by the earlier.
         self._turns = Turns()
         self._unseen: dict[bytes, Endpoint | None] = {}
@@ -123,6 +125,7 @@ class Sessions:
                     endpoint=str(endpoint) if endpoint else "",
                 )
                 change.put(SESSIONS, session, device.id)
+                self._dropped.discard(device.id)
                 change.tell(
                     "logged in", device.id, user=device.user, method=proof.method, endpoint=session.endpoint
                 )
@@ -275,11 +278,18 @@ class Sessions:
             self._detector.reset(watched)
 
     async def ended(self, device: Device) -> None:
-        """Called where a device's session is gone from the store: end it in the kernel, unless another began
-        since."""
+        """Called where a device's session is gone from the store, which a lock does, another key, or another
+        node: end it in the kernel, unless another began since. Whoever looks at the portal is told, unless
+        that is done already."""
         async with self._turns.of(device.id):
-            if await self._ledger.get(SESSIONS, device.id) is None:
-                await self._end_in_kernel(device)
+            if await self._ledger.get(SESSIONS, device.id) is not None:
+                return
+            await self._end_in_kernel(device)
+        if device.id in self._dropped:
+            self._dropped.discard(device.id)
+            return
+        reason = "locked" if self._world.locked(device) else "an administrator ended it"
+        self._bus.publish(_event("session-ended", device, reason=reason))
 
     def forget(self, device: Device) -> None:
         """Called when the kernel has no session of this device any more."""
@@ -316,6 +326,7 @@ class Sessions:
             if session is None:
                 return False
             change.delete(SESSIONS, device_id)
+            self._dropped.add(device_id)
             change.tell("ended session", device_id, user=session.user, reason=reason)
             return True
 

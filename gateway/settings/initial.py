@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 from typing import Final
@@ -19,15 +21,13 @@ from wardgate.gateway.wireguard import PrivateKey
 DEFAULT_ADDRESSES: Final = (ip_interface("10.9.0.1/16"), ip_interface("fd09::1/64"))
 """Private and unique local ranges (RFC 1918, RFC 4193): change them where they are in use already."""
 
-DEFAULT_PORT: Final = 51_820
-
 _SETTINGS: Final = """\
 # A Wardgate gateway. docs/gateway.md of the project explains every setting; what is commented out is the
 # default.
 
 interface: {interface}           # the WireGuard device that the gateway owns
 port: {port}              # UDP; open it in the firewall of the machine
-endpoint: "{endpoint}"    # where clients reach that port: name or address
+endpoint: {endpoint}    # where clients reach that port: name or address
 addresses: [{addresses}]  # the gateway's own, with the length of the tunnel's prefix
 policy: policy.yaml       # the first one; afterwards: wardgate gateway policy apply FILE
 state: {state}            # database and keys; back it up, and keep it secret
@@ -104,52 +104,91 @@ policies:
 
 @dataclass(frozen=True, slots=True)
 class Initial:
-    """What to write. `endpoint`: HOST:PORT for clients."""
+    """What to write. `endpoint`: HOST:PORT for clients; WireGuard gets the same port."""
 
     folder: Path
     state: Path
     endpoint: str
     interface: str = "wg0"
-    port: int = DEFAULT_PORT
     addresses: Sequence[IPv4Interface | IPv6Interface] = DEFAULT_ADDRESSES
 
 
-async def initialise(wanted: Initial) -> Settings:
-    """Write what is not there yet, each file for its owner only; the settings. Nothing is replaced:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The settings of a new gateway. `written`: the files that were made, `kept`: those that were there."""
+
+    settings: Settings
+    written: Sequence[Path]
+    kept: Sequence[Path]
+
+
+async def initialise(wanted: Initial) -> Made:
+    """Write what is not there yet, each file for its owner only. Nothing is replaced:
     ExistsError where there are settings already. GatewayError, PolicyError where what was asked for makes no
-    settings."""
+    settings. They get their name last: whoever is interrupted does it again."""
     path = wanted.folder / "gateway.yaml"
     if path.exists():
-        raise ExistsError("write settings", str(path), "it is there already", "change it, or remove it first")
+        raise _there(path)
     networks = [address.network for address in wanted.addresses]
     text = _SETTINGS.format(
         interface=wanted.interface,
-        port=wanted.port,
-        endpoint=wanted.endpoint,
+        port=wanted.endpoint.rpartition(":")[2],
+        endpoint=_quoted(wanted.endpoint),
         addresses=", ".join(f'"{address}"' for address in wanted.addresses),
-        state=wanted.state.absolute(),
+        state=_quoted(str(wanted.state.absolute())),
     )
     try:
         wanted.folder.mkdir(parents=True, exist_ok=True)
-        wanted.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        wanted.state.chmod(0o700)
+        _make_state(wanted.state)
     except OSError as error:
         raise _failed(error, wanted.folder) from error
-    _write(path, text)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    _write(new, text)
     try:
-        settings = read_settings(path)
-    except BaseException:
-        path.unlink()
-        raise
-    if not settings.policy.exists():
-        _write(settings.policy, _POLICY.format(tunnel=", ".join(f'"{network}"' for network in networks)))
-    if not settings.private_key.exists():
-        _write(settings.private_key, PrivateKey.generate().reveal() + "\n")
-    if not settings.sealing_key.exists():
-        Sealer.create(settings.sealing_key)
-    async with await SqliteStore.open(settings.database):
-        pass
-    return settings
+        settings = replace(read_settings(new), file=path.absolute())
+        others = (settings.policy, settings.private_key, settings.sealing_key, settings.database)
+        kept = [one for one in others if one.exists()]
+        if not settings.policy.exists():
+            _write(settings.policy, _POLICY.format(tunnel=", ".join(f'"{network}"' for network in networks)))
+        if not settings.private_key.exists():
+            _write(settings.private_key, PrivateKey.generate().reveal() + "\n")
+        if not settings.sealing_key.exists():
+            Sealer.create(settings.sealing_key)
+        async with await SqliteStore.open(settings.database):
+            pass
+        path.hardlink_to(new)
+    except FileExistsError:
+        raise _there(path) from None
+    except OSError as error:
+        raise _failed(error, path) from error
+    finally:
+        new.unlink()
+    return Made(settings, [one for one in (settings.file, *others) if one not in kept], kept)
+
+
+def _there(path: Path) -> ExistsError:
+    return ExistsError("write settings", str(path), "it is there already", "change it, or remove it first")
+
+
+def _make_state(folder: Path) -> None:
+    """Make it for its owner only; one that is there stays as it is, and must be nobody else's to write to."""
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except FileExistsError:
+        found = folder.stat()
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise GatewayError(
+                "keep state in",
+                str(folder),
+                "other users may write to this folder, and put other keys there",
+                "choose another folder, or let only root write to this one",
+            ) from None
+
+
+def _quoted(text: str) -> str:
+    """A text in YAML, whatever is in it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _write(path: Path, text: str) -> None:

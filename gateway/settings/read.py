@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from wardgate.gateway.compiling.documents import Code, Node, Report, Shape, read_document
+from wardgate.gateway.network.tunnel import DEFAULT_MTU, LEAST_MTU, MOST_MTU
 from wardgate.gateway.settings import model, values
 from wardgate.gateway.settings.values import Section
 
@@ -14,7 +15,6 @@ _KEYS: Final = (
     "interface", "port", "endpoint", "addresses", "mtu", "device_slots", "policy", "state", "control",
     "portal", "enrolment", "sessions", "login", "roaming", "network", "client", "names", "metrics", "log",
 )  # fmt: skip
-_DEFAULT_MTU: Final = 1420
 _PERSISTENT: Final = 65_535
 
 
@@ -46,7 +46,7 @@ class _Reader:
         top.required("endpoint", "vpn.example.org:51820")
         addresses = top.many("addresses", values.interface_address, "10.9.0.1/16")
         self._check_addresses(root, addresses)
-        mtu = top.one("mtu", values.number(1280, 65_535), "1420", _DEFAULT_MTU)
+        mtu = top.one("mtu", values.number(LEAST_MTU, MOST_MTU), "1420", DEFAULT_MTU)
         state = top.path("state", "/var/lib/wardgate")
         policy = top.path("policy", "policy.yaml")
         assert state is not None  # noqa: S101 - both have defaults
@@ -159,7 +159,7 @@ class _Reader:
             dns,
             allowed,
             found.one("keepalive", values.number(1, _PERSISTENT), "25", None),
-            found.one("mtu", values.number(1280, 65_535), "1420", mtu),
+            found.one("mtu", values.number(LEAST_MTU, MOST_MTU), "1420", mtu),
         )
 
     def _names(self, node: Node | None) -> model.Names:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
+from ipaddress import (
+    IPv4Interface,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -14,10 +22,13 @@ from wardgate.runtime.layout import durations
 
 T = TypeVar("T")
 D = TypeVar("D")
+A = TypeVar("A")
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
-_INTERFACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", re.ASCII)
+_INTERFACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,14}", re.ASCII)
+_NO_INTERFACES: Final = frozenset({"all", "default"})
+"""Of settings under /proc/sys/net/*/conf, which the kernel gives to no interface."""
 _GROUP: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}
 
@@ -126,21 +137,27 @@ def seconds(text: str) -> int:
 
 def prefix(text: str) -> Prefix:
     """Reads a prefix without host bits."""
-    return ip_network(text)
+    return _unscoped(ip_network(text), text)
 
 
 def address(text: str) -> Address:
     """Reads an address."""
-    return ip_address(text)
+    return _unscoped(ip_address(text), text)
 
 
 def interface_address(text: str) -> IPv4Interface | IPv6Interface:
     """Reads an address with the length of its prefix."""
     if "/" not in text:
         raise ValueError(f"{text!r} has no prefix length")
-    found = ip_interface(text)
-    if found.ip == found.network.network_address and found.network.num_addresses > 2:
-        raise ValueError(f"{text} is a network, not an address in one")
+    found = _unscoped(ip_interface(text), text)
+    network = found.network
+    if network.num_addresses > 2:
+        if found.ip == network.network_address:
+            raise ValueError(f"{text} is a network, not an address in one")
+        if found.version == 4 and found.ip == network.broadcast_address:
+            raise ValueError(f"{text} is the network's broadcast address")
+    if _is_special(found):
+        raise ValueError(f"{text} is no address that an interface of a tunnel can have")
     return found
 
 
@@ -148,11 +165,11 @@ def listen(text: str) -> Listen:
     """Reads ADDRESS:PORT, [ADDRESS]:PORT."""
     host, _, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
-        found = ip_address(host[1:-1])
+        found = address(host[1:-1])
         if found.version != 6:
             raise ValueError(f"{text!r} has an IPv4 address in brackets")
     else:
-        found = ip_address(host)
+        found = address(host)
         if found.version == 6:
             raise ValueError(f"{text!r} needs brackets around the address, as in [::1]:443")
     return found, number(1, 65_535)(port)
@@ -178,9 +195,10 @@ def endpoint(text: str) -> str:
 
 
 def interface(text: str) -> str:
-    """Reads the name of a network interface (at most 15 bytes, see IFNAMSIZ)."""
-    if not _INTERFACE.fullmatch(text):
-        raise ValueError(f"{text!r} is no name of an interface: letters, digits, _ . -, at most 15")
+    """Reads the name of a network interface (at most 15 bytes, see IFNAMSIZ), which is the gate's too: a BPF
+    file system has no name with a dot."""
+    if not _INTERFACE.fullmatch(text) or text in _NO_INTERFACES:
+        raise ValueError(f"{text!r} is no name of a tunnel: letters, digits, _ and -, at most 15")
     return text
 
 
@@ -196,3 +214,19 @@ def issuer(text: str) -> str:
     if not text.isprintable() or ":" in text or len(text) > 60:
         raise ValueError(f"{text!r} is not short printable text without a colon")
     return text
+
+
+def _is_special(found: IPv4Interface | IPv6Interface) -> bool:
+    """Whether an address means something else than one machine that can be reached from others."""
+    own = found.ip
+    mapped = isinstance(own, IPv6Address) and own.ipv4_mapped is not None
+    return mapped or own.is_multicast or own.is_loopback or own.is_unspecified or own.is_link_local
+
+
+def _unscoped(found: A, text: str) -> A:
+    """`found`, unless it is of one link only, as in fe80::1%eth0: that is no address elsewhere, and behind
+    the % could be anything."""
+    inner = found.network_address if isinstance(found, IPv6Network) else found
+    if isinstance(inner, IPv6Address) and inner.scope_id is not None:
+        raise ValueError(f"{text!r} is an address of one link")
+    return found

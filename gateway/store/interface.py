@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All entries with a prefix, by key, at one revision: what was changed later is not in it."""
+    """All entries with some prefixes, by key, at one revision: what was changed later is not in it."""
 
     revision: int
     entries: tuple[Entry, ...]
@@ -130,8 +130,15 @@ class Store(Protocol):
     async def get(self, key: str) -> Entry | None:
         """The entry of a key, with all that was committed before; None: it is not there."""
 
-    async def snapshot(self, prefix: str) -> Snapshot:
-        """All entries with a prefix, with all that was committed before."""
+    async def snapshot(self, *prefixes: str) -> Snapshot:
+        """All entries with any of these prefixes, with all that was committed before."""
+
+    async def page(self, prefix: str, after: str, most: int) -> tuple[Entry, ...]:
+        """The first `most` entries with a prefix whose keys are behind the key `after`, by key: for what is
+        too much to be read at once."""
+
+    async def count(self, prefix: str) -> int:
+        """How many entries a snapshot would have, without reading them."""
 
     async def commit(self, transaction: Transaction) -> int:
         """Do a transaction; the store's revision then, which is a new one if it changed an entry. What is

@@ -57,6 +57,7 @@ INSERT INTO state VALUES (0, 0);
 """
 
 _ENTRIES: Final = "SELECT key, value, created, modified FROM entries"
+_COUNT: Final = "SELECT count(*) FROM entries"
 _CHANGES: Final = "SELECT revision, key, value FROM changes"
 _BETWEEN: Final = " revision > ? AND revision <= ? ORDER BY revision, key"
 
@@ -97,16 +98,35 @@ class SqliteStore:
         row = await self._run(lambda connection: connection.execute(query, (key,)).fetchone())
         return Entry(*row) if row else None
 
-    async def snapshot(self, prefix: str) -> Snapshot:
+    async def snapshot(self, *prefixes: str) -> Snapshot:
         """See Store."""
-        where, bounds = _within(check_prefix(prefix))
-        query = _ENTRIES + where + " ORDER BY key"
+        ranges = [_within(check_prefix(prefix)) for prefix in prefixes]
 
         def read(connection: sqlite3.Connection) -> Snapshot:
-            rows = connection.execute(query, bounds).fetchall()
-            return Snapshot(_state(connection)[0], tuple(Entry(*row) for row in rows))
+            # Nothing comes between: all that asks and changes is done in this thread.
+            found = {
+                row[0]: Entry(*row)
+                for where, bounds in ranges
+                for row in connection.execute(_ENTRIES + where, bounds)
+            }
+            return Snapshot(_state(connection)[0], tuple(found[key] for key in sorted(found)))
 
         return await self._run(read)
+
+    async def page(self, prefix: str, after: str, most: int) -> tuple[Entry, ...]:
+        """See Store."""
+        where, bounds = _within(check_prefix(prefix))
+        query = _ENTRIES + where + (" AND" if where else " WHERE") + " key > ? ORDER BY key LIMIT ?"
+        asked = (*bounds, check_key(after), most)
+        rows = await self._run(lambda connection: connection.execute(query, asked).fetchall())
+        return tuple(Entry(*row) for row in rows)
+
+    async def count(self, prefix: str) -> int:
+        """See Store."""
+        where, bounds = _within(check_prefix(prefix))
+        query = _COUNT + where
+        row = await self._run(lambda connection: connection.execute(query, bounds).fetchone())
+        return int(row[0])
 
     async def commit(self, transaction: Transaction) -> int:
         """See Store."""
@@ -239,6 +259,10 @@ def _check_private(path: Path) -> None:
         raise UnavailableError(f"{path} is no file: choose another place")
     if found.st_mode & 0o077:
         raise UnavailableError(f"others may read or write {path}, which has secrets: chmod 600 {path}")
+    if found.st_uid not in (0, os.geteuid()):
+        raise UnavailableError(
+            f"{path} belongs to uid {found.st_uid}, who may read and write it: chown {os.geteuid()} {path}"
+        )
 
 
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:

@@ -6,6 +6,7 @@ does not know, so that a newer artefact is refused and never half understood.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,15 @@ FORMAT_VERSION = 3
 
 class ManifestError(ValueError):
     """The manifest is missing, damaged, or of a version that this runtime does not know."""
+
+
+def digest_of_tables(tables: Mapping[str, bytes]) -> str:
+    """SHA-256, in hex, of tables (section to content) and the names of their sections."""
+    digest = hashlib.sha256()
+    for name in sorted(tables):
+        digest.update(f"{name}\0{len(tables[name])}\0".encode())
+        digest.update(tables[name])
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +184,7 @@ class Certificate:
 class Manifest:
     """See the module. `classes` counts policy classes with class 0; `parameters` are the numbers
     that the generated C was specialised with, by name, for decoders and interpreters. `tables_digest`:
-    SHA-256 of what is in the tables, so of what a class means."""
+    of what is in the tables (`digest_of_tables`), so of what a class means."""
 
     format: int
     wardgate: str
@@ -219,7 +229,11 @@ class Manifest:
         """The manifest in `data`; ManifestError where it is not exactly one of this format."""
         try:
             document = json.loads(data.decode("utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            if b"\\ud" in data.lower():
+                # Half of a pair of surrogates is no text, and nobody could write it down again.
+                json.dumps(document, ensure_ascii=False).encode()
+        # ValueError: bytes that are no UTF-8, what is no JSON, and numbers of more digits than Python reads.
+        except (ValueError, RecursionError) as error:
             raise ManifestError(f"manifest is not JSON: {error}") from None
         if not isinstance(document, dict):
             raise ManifestError("manifest is not a JSON object")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm_command
 from wardgate.cli.demo.links import Links
 from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.cli.demo.network import Network
@@ -70,12 +71,9 @@ def unique(prefix: str) -> str:
 def run_wardgate(
     *arguments: object, namespace: NetNamespace | None = None, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run the real command; the caller looks at the exit status."""
+    """Run the command; the caller looks at the exit status."""
     with namespace.enter() if namespace else contextlib.nullcontext():
-        return subprocess.run(
-            [WARDGATE, *map(str, arguments)],
-            capture_output=True, text=True, check=False, timeout=300, **options,
-        )  # fmt: skip
+        return warm_command.run(*arguments, **options)
 
 
 def compile_text(policy: str, source: Path) -> Path:

@@ -95,9 +95,17 @@ def test_without_root():
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("half_way", ["tunnel between", "wardgate run", "wardgate session grant"])
-def test_stopped_half_way(number, half_way):
+@pytest.mark.parametrize(
+    ("half_way", "number"),
+    [
+        ("tunnel between", signal.SIGKILL),
+        ("wardgate run", signal.SIGINT),
+        ("wardgate run", signal.SIGKILL),
+        ("wardgate session grant", signal.SIGTERM),
+        ("wardgate session grant", signal.SIGKILL),
+    ],
+)
+def test_stopped_half_way(half_way, number):
     """Whatever ends it, and whenever, nothing is left."""
     before = traces()
     marker = f"WARDGATE_DEMO_TEST={os.getpid()}-{time.monotonic_ns()}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -33,8 +32,6 @@ from wardgate.gateway.roaming.sources import fentry_source
 SERIES = ("6.1", "6.12")
 """Debian 12's kernel, the oldest one that is supported, and Debian 13's."""
 POLICIES = (*sorted(Path(__file__).with_name("policies").glob("*.yaml")), TOP / "examples/office.yaml")
-LEFT_OUT = {"6.12": ["demo"]}
-"""Parts that a series does without: the demo takes as long as all the others together."""
 BY_BOTH = ("everything", "fresh", "office")
 """Policies that both backends compile; the others take the default one."""
 RANDOM_POLICIES, QUERIES = 8, 60
@@ -50,11 +47,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", params=SERIES)
-def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def guest(request: pytest.FixtureRequest, shared_folder: Path) -> dict[str, Any]:
     """Part to what the kernel's guest saw: see kernelguest. `series` and `release` say which it is."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
+    shared = shared_folder
     # One guest at a time, and one for all processes of a run: a guest keeps a core busy.
     with _locked(shared / "kernels.lock"):
         kept = shared / f"kernel-{request.param}.json"
@@ -97,7 +92,7 @@ def _observe(series: str, shared: Path) -> dict[str, Any]:
     if not artefacts.exists():
         compile_all(artefacts)
     folder.mkdir()
-    command = [sys.executable, "-m", "kernelguest", str(artefacts), *LEFT_OUT.get(series, ())]
+    command = [sys.executable, "-m", "kernelguest", str(artefacts)]
     task = Task(command, {"PYTHONPATH": str(Path(__file__).parent)}, [artefacts], timeout=_SECONDS)
     try:
         outcome = run(kernel, task, folder)

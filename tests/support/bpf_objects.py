@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import resource
+import struct
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from elf_image import Image
@@ -15,6 +20,7 @@ from wardgate.runtime.layout.manifest import (
     RuleSource,
     Table,
     TunnelIndex,
+    digest_of_tables,
 )
 from wardgate.runtime.layout.maps import MANIFEST_SECTION, MAPS, TUNNEL4, TUNNEL6, MapLayout, MapType
 from wardgate.runtime.layout.records import RECORDS
@@ -181,7 +187,9 @@ def manifest() -> Manifest:
             Table("t_port", ".rodata.t_port", 2, 64, "ports"),
             Table("t_decision", ".rodata.t_decision", 4, 16, "decisions"),
         ),
-        tables_digest="",
+        tables_digest=digest_of_tables(
+            {".rodata.t_port": struct.pack("<64H", 7, *63 * [0]), ".rodata.t_decision": bytes(64)}
+        ),
         parameters={"class_bits": 16},
         maps=tuple(MapUse(m.name, m.scope.value, _entries(m)) for m in MAPS),
         programs=(
@@ -211,3 +219,16 @@ def bpf_fds() -> int:
             continue
         count += target.startswith("anon_inode:") and ("bpf" in target or "btf" in target)
     return count
+
+
+@contextmanager
+def room_for(count: int) -> Iterator[None]:
+    """This process can open so many files more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = {int(entry.name) for entry in list(Path("/proc/self/fd").iterdir()) if entry.is_symlink()}
+    free = (number for number in itertools.count() if number not in used)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, count, None)), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

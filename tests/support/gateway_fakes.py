@@ -42,6 +42,7 @@ from wardgate.gateway.store import SqliteStore
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}")
 NOW = 1_700_000_000
 SECRET = "wg_tok-1_this-is-the-secret-part"  # noqa: S105 - a test's
+ENROLMENT = "https://vpn.example.org/enrol"
 NOTHING = Bundle("none.yaml", {"none.yaml": "version: 1\n"})
 KEYS = [f"{letter * 43}=" for letter in "ABCDEFGHIJ"]
 
@@ -322,6 +323,7 @@ class FakeGateway:
         self.policies = FakePolicies(self)
         self.audit = Trail(ledger)
         self.enforcing = True
+        self.enrolment_page = ENROLMENT
         self._metrics = Metrics(Counters(("totp",)), Supplies(store=lambda: stored(ledger)))
         self._queues: set[asyncio.Queue[Mapping[str, Any]]] = set()
 
@@ -356,6 +358,8 @@ class FakeGateway:
             Interface("wg0", "kernel", KEYS[-1], 51_820, ("10.9.0.1/24",), 1420, len(sessions)),
             Gate("wg0", self.enforcing, "tc", 3, self.policies.current, "ab" * 32, 120, 4),
             Roaming("underlay", "challenge", {"fentry": "the kernel has no BTF of wireguard"}),
+            "http://10.9.0.1/",
+            self.enrolment_page,
             len(self.users.known),
             len(sessions),
             len(self.tokens.known),

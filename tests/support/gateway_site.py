@@ -20,27 +20,27 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
+import warm_command
 from portal_browser import Browser
 from totp import App
+from wardgate.cli.demo.gateway.networks import OUTSIDE, Networks
 from wardgate.cli.demo.links import Links
 from wardgate.cli.demo.namespace import NetNamespace
-from wardgate.cli.demo.traffic import allow_ping
 from wardgate.cli.demo.wireguard import UserspaceDevice
 from wardgate.cli.demo.x25519 import KeyPair, generate
 
 TOO_MANY = 429
 """Of a login, where a device has tried more often than people do."""
 GREETING = "You are logged in."
+STEP_S = 30
+"""After which an authenticator app shows another code."""
 _NUMBERS = itertools.count()
 PATIENCE_S = 60.0
 """How long to wait for what must come."""
-OUTSIDE = "192.0.2.1"
-"""The gateway's address on the internet (RFC 5737)."""
 TUNNEL4, TUNNEL6 = "10.9.0.1", "fd09::1"
 PORT, ENROLMENT_PORT, SERVICE_PORT = 51_820, 8080, 7000
 OPEN, LAB, DENIED, NAMED = "10.0.0.5", "10.1.2.3", "10.2.0.9", "10.3.0.7"
@@ -59,10 +59,11 @@ policies:
 """
 
 
-class Site:
+class Site(Networks):
     """See the module. `settings` are more lines for gateway.yaml, `policy` the first policy."""
 
     def __init__(self, folder: Path, *, settings: str = "", policy: str = POLICY) -> None:
+        super().__init__((OPEN, LAB, DENIED, NAMED, LAB6))
         self.interface = f"wg{os.getpid()}{chr(97 + next(_NUMBERS) % 26)}"
         self.outside = OUTSIDE
         self.folder = folder
@@ -70,48 +71,16 @@ class Site:
         self.socket = folder / "control.sock"
         self.log = folder / "gateway.log"
         self.process: subprocess.Popen[bytes] | None = None
-        self._made = ExitStack()
+        self.prefix: Sequence[str] = ()
+        """Of the command that starts the gateway."""
         self._clients = 0
         try:
-            self.gateway, self.internet, self.lan = map(self._namespace, ("gateway", "internet", "lan"))
-            self._lay_cables()
-            self.answerers = Answerers(self.lan)
+            self.answerers = Answerers(self.servers)
             self._made.callback(self.answerers.close)
             self._write(settings, policy)
         except BaseException:
             self.close()
             raise
-
-    def _namespace(self, label: str) -> NetNamespace:
-        namespace = self._made.enter_context(NetNamespace(label))
-        allow_ping(namespace)
-        namespace.sysctl("ipv6/conf/default/accept_dad", "0")
-        with Links(namespace) as links:
-            links.up("lo")
-        return namespace
-
-    def _lay_cables(self) -> None:
-        with Links(self.internet) as internet, Links(self.gateway) as gateway, Links(self.lan) as lan:
-            internet.add("br0", "bridge")
-            internet.up("br0")
-            internet.add_veth("g", self.gateway, "out0")
-            internet.enslave("g", "br0")
-            internet.up("g")
-            gateway.address("out0", f"{OUTSIDE}/24")
-            gateway.up("out0")
-            gateway.add_veth("lan0", self.lan, "lan0")
-            for here, there in (("198.51.100.1/24", "198.51.100.2/24"), ("2001:db8::1/64", "2001:db8::2/64")):
-                gateway.address("lan0", here)
-                lan.address("lan0", there)
-            gateway.up("lan0")
-            lan.up("lan0")
-            for address in (OPEN, LAB, DENIED, NAMED):
-                lan.address("lo", f"{address}/32")
-                gateway.route(f"{address}/32", "lan0", via="198.51.100.2")
-            lan.address("lo", f"{LAB6}/128")
-            gateway.route(f"{LAB6}/128", "lan0", via="2001:db8::2")
-            lan.route("10.9.0.0/16", "lan0", via="198.51.100.1")
-            lan.route("fd09::/64", "lan0", via="2001:db8::1")
 
     def _write(self, settings: str, policy: str) -> None:
         endpoint = f"{OUTSIDE}:{PORT}"
@@ -128,16 +97,8 @@ class Site:
 
     def wardgate(self, *words: object, status: int = 0) -> Any:
         """Run a command in the gateway's namespace; its JSON. Another exit status is a failure."""
-        command = [sys.executable, "-m", "wardgate.cli.main", *map(str, words), "--json"]
         with self.gateway.enter():
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=PATIENCE_S,
-                env=self.environment(),
-            )
+            done = warm_command.run(*words, "--json", env=self.environment())
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout) if done.stdout.strip() else None
 
@@ -158,7 +119,7 @@ class Site:
 
     def begin(self) -> subprocess.Popen[bytes]:
         """Start the gateway, and wait for nothing; its process."""
-        command = [sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
+        command = [*self.prefix, sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
         with self.gateway.enter(), self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env=self.environment(), start_new_session=True
@@ -177,8 +138,7 @@ class Site:
     def client(self, name: str) -> Machine:
         """A machine on the internet, without a tunnel yet."""
         self._clients += 1
-        namespace = self._namespace(name)
-        machine = Machine(self, name, namespace, self._clients)
+        machine = Machine(self, name, self._clients)
         self._made.callback(machine.close)
         return machine
 
@@ -203,16 +163,10 @@ class Site:
     def close(self) -> None:
         """Take the gateway down, and all that was made."""
         with contextlib.ExitStack() as closing:
-            closing.callback(self._made.close)
+            closing.callback(super().close)
             closing.callback(self.kill)
             if self.file.exists():
                 closing.callback(self.wardgate, "gateway", "stop")
-
-    def __enter__(self) -> Site:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Answerers:
@@ -262,27 +216,23 @@ class Answerers:
 class Machine:
     """A client's machine. `at` is its address on the internet; `keys` those of its tunnel."""
 
-    def __init__(self, site: Site, name: str, namespace: NetNamespace, number: int) -> None:
+    def __init__(self, site: Site, name: str, number: int) -> None:
         self.site = site
         self.name = name
-        self.namespace = namespace
         self.keys: KeyPair = generate()
         self.addresses: tuple[str, ...] = ()
         self.configuration = ""
         self.app: App | None = None
+        self.spent = ""
+        """The code of the last login."""
         self.recovery: list[str] = []
         self._device: UserspaceDevice | None = None
         self.interface = f"{site.interface}c{number}"
         self._moves = 0
         self._number = number
         self.at = f"192.0.2.{10 + number}"
-        with Links(site.internet) as internet, Links(namespace) as links:
-            internet.add_veth(f"c{number}", namespace, "eth0")
-            internet.enslave(f"c{number}", "br0")
-            internet.up(f"c{number}")
-            links.address("eth0", f"{self.at}/24")
-            links.up("eth0")
-        self.browser = Browser(namespace, TUNNEL4)
+        self.namespace = site.machine(f"c{number}", self.at)
+        self.browser = Browser(self.namespace, TUNNEL4)
 
     def enrol(self, token: str, name: str | None = None, keys: KeyPair | None = None) -> httpx.Response:
         """Ask the enrolment API for a configuration, and take it if there is one."""
@@ -330,15 +280,12 @@ class Machine:
 
     def move(self) -> str:
         """Give the machine another address on the internet; which."""
-        from pyroute2 import IPRoute
-
         self._moves += 1
         there = f"192.0.2.{100 + 10 * self._number % 100 + self._moves % 10}"
-        with self.namespace.enter(), IPRoute() as netlink:
-            (index,) = netlink.link_lookup(ifname="eth0")
+        with Links(self.namespace) as links:
             # In this order: with the first address of a network its others go too.
-            netlink.addr("del", index=index, address=self.at, prefixlen=24)
-            netlink.addr("add", index=index, address=there, prefixlen=24)
+            links.remove_address("eth0", f"{self.at}/24")
+            links.address("eth0", f"{there}/24")
         self.at = there
         return there
 
@@ -377,8 +324,9 @@ class Machine:
         self.browser.get("/")
         if self.app is None:
             self.set_up()
-            wait_for_next_code()
-        self.answer("totp", self.app.code(time.time()))
+        # That of now is spent on the set-up, and that of the next step is good already.
+        self.spent = self.app.code(time.time() + STEP_S)
+        self.answer("totp", self.spent)
         assert GREETING in self.browser.text, self.browser.text
 
     def answer(self, method: str, code: str) -> None:
@@ -401,11 +349,6 @@ class Machine:
         if self._device is not None:
             self._device.close()
             self._device = None
-
-
-def wait_for_next_code(step_s: int = 30) -> None:
-    """Until an authenticator app shows another code than now."""
-    time.sleep(step_s - time.time() % step_s + 0.05)
 
 
 def eventually(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None:

@@ -33,6 +33,8 @@ TUNNEL = ("10.9.0.0/16", "fd09::/64")
 OWN_ADDRESSES = ("10.9.0.1", "fd09::1")
 GROUPS = ("group:admins", "group:contractors")
 BEGIN = 1_000
+NOT_VALID = "enrol device: the token is not valid, or was used, or has expired; ask for another token"
+"""What is said of whatever is wrong with a token."""
 
 
 def pair(number: int) -> KeyPair:
@@ -154,9 +156,15 @@ class WatchedStore:
             await asyncio.create_task(_call(self.meanwhile.pop(0)), context=contextvars.Context())
         return await self.inner.get(key)
 
-    async def snapshot(self, prefix: str) -> Snapshot:
+    async def snapshot(self, *prefixes: str) -> Snapshot:
         self.snapshots += 1
-        return await self.inner.snapshot(prefix)
+        return await self.inner.snapshot(*prefixes)
+
+    async def page(self, prefix: str, after: str, most: int) -> tuple[Entry, ...]:
+        return await self.inner.page(prefix, after, most)
+
+    async def count(self, prefix: str) -> int:
+        return await self.inner.count(prefix)
 
     async def commit(self, transaction: Transaction) -> int:
         revision = await self.inner.commit(transaction)

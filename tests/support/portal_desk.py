@@ -42,6 +42,16 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A login that was begun."""
+
+    ticket: str
+    text: str
+    url: str
+    expires: int
+
+
+@dataclass(frozen=True)
 class Shown:
     """A proof."""
 
@@ -60,10 +70,14 @@ TOTP = Named("totp", "Authenticator app")
 
 
 class MemoryChallenges:
-    """`codes`: by (user, method), those that are right; each is right once. `confirmed`: users' methods."""
+    """`codes`: by (user, method), those that are right; each is right once. `confirmed`: users' methods.
+    `posing`: those whose logins begin with a question; `questions`: what was asked of devices."""
 
     def __init__(self) -> None:
         self.methods: Sequence[Named] = (TOTP,)
+        self.posing: set[str] = set()
+        self.questions: dict[str, Asked] = {}
+        self.question = ("", "")
         self.confirmed: dict[str, list[Named]] = {}
         self.pending: dict[str, str] = {}
         self.codes: dict[tuple[str, str], list[str]] = {}
@@ -83,14 +97,40 @@ class MemoryChallenges:
             raise RefusedError("confirm", method, "no set-up is under way", "begin it anew")
         self._spend(user, method, code)
         self.confirmed.setdefault(user, []).append(TOTP)
-        return [f"k{number}wq-7hfz-m2x{number}" for number in range(8)]
+        self.codes[user, "recovery"] = [f"k{number}wq-7hfz-m2x{number}" for number in range(8)]
+        return tuple(self.codes[user, "recovery"])
 
-    async def verify(self, user: str, method: str, code: str, *, device: str) -> Shown:
+    async def recovery_left(self, user: str) -> int | None:
+        return len(self.codes[user, "recovery"]) if (user, "recovery") in self.codes else None
+
+    async def pose(self, user: str, method: str, *, device: str) -> Asked:
+        assert method in self.posing
+        del user
+        asked = Asked(f"ticket-{len(self.questions)}", *self.question, int(time.time()) + 300)
+        self.questions[device] = asked
+        return asked
+
+    async def verify(self, user: str, method: str, code: str, *, device: str, ticket: str = "") -> Shown:
+        self._try(user, method, code, device, ticket)
+        return Shown(user, method)
+
+    async def renew_recovery(
+        self, user: str, method: str, code: str, *, device: str, ticket: str = ""
+    ) -> Sequence[str]:
+        self._try(user, method, code, device, ticket)
+        self.codes[user, "recovery"] = [f"n{number}wq-7hfz-m2x{number}" for number in range(8)]
+        return tuple(self.codes[user, "recovery"])
+
+    def _try(self, user: str, method: str, code: str, device: str, ticket: str) -> None:
         self.asked.append((user, method, code, device))
         if self.locked.get(user, 0) > time.time():
             raise RefusedError("log in", user, "too many codes were wrong", "try again later")
+        if method in self.posing:
+            asked = self.questions.get(device)
+            if asked is None or asked.ticket != ticket:
+                raise RefusedError("log in", user, "this login was begun too long ago", "begin it anew")
+            del self.questions[device]
         self._spend(user, method, code)
-        return Shown(user, method)
 
     async def state(self, user: str, device: str | None = None) -> Locks:
         del device
@@ -167,6 +207,8 @@ class MemoryDesk:
         self.logins: list[tuple[str, str]] = []
         self.watchers: dict[str, list[asyncio.Queue[PortalEvent | None]]] = {}
         self.routes = 4
+        self.looks = 0
+        """How often a session was looked up: by a page, and then by its stream of events."""
 
     async def device_at(self, address: str) -> Device | None:
         return self.devices.get(address)
@@ -187,6 +229,7 @@ class MemoryDesk:
         self.tell(device_id, SessionEvent("ended", reason))
 
     async def session(self, device_id: str) -> SessionView:
+        self.looks += 1
         return self.sessions.get(device_id, NO_SESSION)
 
     def tell(self, device_id: str, event: PortalEvent | None) -> None:

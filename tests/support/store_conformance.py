@@ -130,6 +130,41 @@ class StoreConformance(ABC):
             assert found.revision == revision
             assert len((await store.snapshot("")).entries) == len(names)
             assert (await store.snapshot("users/a/1/")).entries == ()
+            assert await store.count("users/") == len(inside)
+            assert await store.count("") == len(names)
+            assert await store.count("users/a/1/") == 0
+
+        self.run(tmp_path, body)
+
+    def test_a_snapshot_of_several_prefixes_has_each_entry_once(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            for name in ("users/b", "users/a/1", "devices/a", "audit/1"):
+                revision = await store.commit(put(name))
+            found = await store.snapshot("users/", "devices/", "users/a/", "tokens/")
+            assert [entry.key for entry in found.entries] == ["devices/a", "users/a/1", "users/b"]
+            assert found.revision == revision
+            assert await store.snapshot() == Snapshot(revision, ())
+            with pytest.raises(InvalidKeyError):
+                await store.snapshot("users/", "devices")
+
+        self.run(tmp_path, body)
+
+    def test_a_page_goes_on_behind_a_key_that_need_not_be_there(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            for name in ("users/b", "users/d", "users/a/1", "users/c", "users", "users0", "tokens/z"):
+                await store.commit(put(name))
+
+            async def keys(prefix: str, after: str, most: int) -> list[str]:
+                return [entry.key for entry in await store.page(prefix, after, most)]
+
+            assert await keys("users/", "a", 9) == ["users/a/1", "users/b", "users/c", "users/d"]
+            assert await keys("users/", "users/b", 1) == ["users/c"]
+            assert await keys("users/", "users/bb", 9) == ["users/c", "users/d"]
+            assert await keys("users/", "users/d", 9) == []
+            assert await keys("users/", "users/b", 0) == []
+            assert await keys("", "tokens/z", 2) == ["users", "users/a/1"]
+            with pytest.raises(InvalidKeyError):
+                await store.page("users/", "users/", 1)
 
         self.run(tmp_path, body)
 
@@ -307,6 +342,21 @@ class StoreConformance(ABC):
 
         self.run(tmp_path, body)
 
+    def test_following_may_read_only_some_of_what_there_is(self, tmp_path: Path) -> None:
+        async def body(store: Store) -> None:
+            for name in ("audit/1", "x/a", "y/a"):
+                await store.commit(put(name))
+            told = follow(store, "", only=("x/", "y/"))
+            first = await soon(anext(told))
+            assert isinstance(first, Snapshot)
+            assert [entry.key for entry in first.entries] == ["x/a", "y/a"]
+            await store.commit(Transaction((Put("audit/2", b""), Put("y/b", b""))))
+            second = await soon(anext(told))
+            assert isinstance(second, Batch)
+            assert [change.key for change in second.changes] == ["audit/2", "y/b"]
+
+        self.run(tmp_path, body)
+
     def test_following_from_a_revision_has_no_snapshot_unless_it_is_forgotten(self, tmp_path: Path) -> None:
         async def body(store: Store) -> None:
             before = await store.commit(put("x/a", b"1"))
@@ -340,7 +390,14 @@ class StoreConformance(ABC):
                 await store.close()
                 with pytest.raises(ClosedError):
                     await soon(waiting)
-            for refused in (store.get("a"), store.snapshot(""), store.commit(put("b")), store.compact(1)):
+            for refused in (
+                store.get("a"),
+                store.snapshot(""),
+                store.count(""),
+                store.page("", "a", 1),
+                store.commit(put("b")),
+                store.compact(1),
+            ):
                 with pytest.raises(ClosedError):
                     await refused
             await store.close()
@@ -420,6 +477,7 @@ class StoreConformance(ABC):
                 inside = tuple(change for change in changed if change.key.startswith(prefix))
                 expected += [Batch(told, inside)] * bool(inside)
                 assert (await store.snapshot("")).entries == tuple(model[key] for key in sorted(model))
+                assert await store.count(prefix) == sum(key.startswith(prefix) for key in model)
             async with store.watch(prefix, start) as batches:
                 found = await changes(batches, expected[-1].revision) if expected else []
             assert found == expected

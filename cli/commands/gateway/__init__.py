@@ -27,6 +27,7 @@ _COMMANDS = {
 def gateway_command() -> None:
     """Run a gateway, and manage the one that runs here.
 
-    All but the start goes through the gateway's control socket, which is for root and the group that
-    gateway.yaml names. What is changed is in the audit log, under the name of who did it.
+    init, start and stop are for root, and read or write gateway.yaml. The others ask the running gateway, by
+    its control socket, which is for root and the group that gateway.yaml names. What they change is in the
+    audit log, under the name of who did it.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from wardgate.cli import gateway_words, options, outfile
 from wardgate.cli.console import Console, dumps
 from wardgate.cli.control import Client, gateway
 from wardgate.cli.failures import POLICY_SAYS_NO, USAGE, CommandError
+from wardgate.cli.lazily import Group
 
 if TYPE_CHECKING:
     from wardgate.gateway.ledger import Verified
@@ -20,7 +22,14 @@ if TYPE_CHECKING:
 _PAGE = 1_000
 
 
-@click.group("audit")
+def _as_hash(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """`text`, if it is a hash of an entry."""
+    if text is not None and not re.fullmatch("[0-9a-f]{64}", text):
+        raise click.BadParameter(f"{text!r} is no hash: 64 digits and letters a to f")
+    return text
+
+
+@click.group("audit", cls=Group)
 def audit_command() -> None:
     """List, verify and export the audit log.
 
@@ -30,7 +39,10 @@ def audit_command() -> None:
 
 
 @audit_command.command("list")
-@click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many, from the end.")
+@click.option(
+    "--last", metavar="NUMBER", type=click.IntRange(1), default=20, show_default=True,
+    help="How many, from the end.",
+)  # fmt: skip
 @click.option("--after", type=click.IntRange(0), metavar="NUMBER", help="All that follow this entry instead.")
 @gateway
 @options.common
@@ -63,18 +75,33 @@ def list_command(console: Console, gateway: Client, last: int, after: int | None
 @click.option(
     "--file", "path", metavar="FILE", type=options.FILE, help="Verify an export; no gateway is asked."
 )
+@click.option(
+    "--kept", metavar="HASH", callback=_as_hash,
+    help="The last hash of an earlier time; some entry must have it.",
+)  # fmt: skip
 @gateway
 @options.common
 @options.pass_console
-def verify_command(console: Console, gateway: Client, path: Path | None) -> int:
-    """Follow the chain of hashes. Exit status 1 if it is broken."""
+def verify_command(console: Console, gateway: Client, path: Path | None, kept: str | None) -> int:
+    """Follow the chain of hashes. Exit status 1 if it is broken.
+
+    A log that was cut at its end, or written anew as a whole, is unbroken: only a hash that was kept
+    elsewhere (--kept) tells.
+    """
     if path is None:
-        return _verdict(console, gateway.get("audit", "verify"))
-    from dataclasses import asdict
+        found: Mapping[str, Any] = gateway.get("audit", "verify")
+        known = kept is None or any(entry["hash"] == kept for entry in _entries(gateway, 0))
+    else:
+        from dataclasses import asdict
 
-    from wardgate.gateway.ledger import verify
+        from wardgate.gateway.ledger import verify
 
-    return _verdict(console, asdict(verify(_read(path))))
+        entries = list(_read(path))
+        found = asdict(verify(entries))
+        known = kept is None or any(entry.hash == kept for entry in entries)
+    if found["broken"] is None and not known:
+        found = {**found, "cause": "no entry has the hash that was kept: the log was cut, or written anew"}
+    return _verdict(console, found)
 
 
 @audit_command.command("export")
@@ -113,12 +140,13 @@ def export_command(console: Console, gateway: Client, output: Path | None) -> in
 
 
 def _verdict(console: Console, found: Mapping[str, Any]) -> int:
-    broken = found["broken"] is not None
+    broken = bool(found["cause"])
     status = POLICY_SAYS_NO if broken else 0
+    place = "" if found["broken"] is None else f" at entry {found['broken']}"
     if console.json:
         console.document({"ok": not broken, "status": status, **found})
     elif broken:
-        console.text(f"BROKEN at entry {found['broken']}: {found['cause']}")
+        console.text(f"BROKEN{place}: {found['cause']}")
     else:
         console.text(f"{found['entries']:,} entries, unbroken; the last one's hash is {found['hash']}")
     return status
@@ -139,11 +167,11 @@ def _entries(gateway: Client, after: int) -> Iterator[dict[str, Any]]:
 
 
 def _read(path: Path) -> Iterator[AuditEntry]:
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 yield _record(json.loads(line))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise CommandError(
                     f"{path}:{number}: no entry of an audit log: {error}",
                     "give what audit export wrote",

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import click
 from wardgate.cli import gateway_words, options
 from wardgate.cli.console import Console
 from wardgate.cli.control import Client, gateway
 from wardgate.cli.failures import USAGE, CommandError
+from wardgate.cli.lazily import Group
 
 _DEVICE = click.argument("device", metavar="DEVICE")
+_KEY_BYTES = 200
+"""More than a file with a private key has."""
 _PRIVATE_KEY = re.compile(r"\s*#?\s*PrivateKey\b")
 """The line for it, also as a comment."""
 
 
-@click.group("devices")
+@click.group("devices", cls=Group)
 def devices_command() -> None:
     """Add, list, lock and remove devices, and print their WireGuard configuration.
 
@@ -99,7 +102,12 @@ def add_command(
     keepalive: int | None,
     no_preshared: bool,
 ) -> None:
-    """Add a device of a user. Its private key stays on the device."""
+    """Add a device of a user. Its private key stays on the device.
+
+    \b
+    wg genkey | tee laptop.key | wg pubkey
+    wardgate gateway devices add alice laptop WHAT-THAT-PRINTED
+    """
     body = {
         "user": user,
         "name": name,
@@ -142,7 +150,7 @@ def replace_key_command(console: Console, gateway: Client, device: str, public_k
 @options.common
 @options.pass_console
 def lock_command(console: Console, gateway: Client, device: str) -> None:
-    """Let a device pass nothing, at once."""
+    """Let nothing of a device pass that needs a login, at once. Nobody can log in there."""
     found = gateway.device(device)
     _tell(console, gateway.post("devices", found["id"], "lock"), "locked")
 
@@ -176,20 +184,26 @@ def remove_command(console: Console, gateway: Client, device: str) -> None:
 @_DEVICE
 @click.option("--qr", is_flag=True, help="Show it as a QR code, for WireGuard's app.")
 @click.option(
-    "--private-key", "key_file", metavar="FILE", type=click.File("r"),
+    "--private-key", "key_file", metavar="FILE", type=click.File("rb"),
     help="Put the device's private key in; - reads it from stdin. It is not sent anywhere.",
 )  # fmt: skip
 @gateway
 @options.common
 @options.pass_console
-def config_command(console: Console, gateway: Client, device: str, qr: bool, key_file: TextIO | None) -> None:
+def config_command(
+    console: Console, gateway: Client, device: str, qr: bool, key_file: BinaryIO | None
+) -> None:
     """Print a device's WireGuard configuration, as wg-quick takes it.
 
     The gateway has no private keys: without --private-key the line for it is missing.
+
+    \b
+    wardgate gateway devices config alice/laptop > wg0.conf
+    wardgate gateway devices config alice/phone --qr --private-key phone.key
     """
     found = gateway.device(device)
     document = gateway.get("devices", found["id"], "config")
-    text = document["text"] if key_file is None else _with_key(document, key_file.read().strip())
+    text = document["text"] if key_file is None else _with_key(document, key_file)
     if console.json:
         console.document({**document, "text": text})
     elif qr:
@@ -202,14 +216,15 @@ def config_command(console: Console, gateway: Client, device: str, qr: bool, key
         console.text(text.rstrip("\n"))
 
 
-def _with_key(document: Mapping[str, Any], key: str) -> str:
+def _with_key(document: Mapping[str, Any], file: BinaryIO) -> str:
     """A configuration with the private key as the first line of its interface."""
     from wardgate.gateway.errors import GatewayError
     from wardgate.gateway.identity.keys import public_key_of
 
     try:
+        key = file.read(_KEY_BYTES).decode("ascii").strip()
         public_key = public_key_of(key)
-    except GatewayError:
+    except (GatewayError, UnicodeDecodeError):
         raise CommandError("that is no private key of WireGuard", "make one with wg genkey", USAGE) from None
     if public_key != document["device"]["public_key"]:
         raise CommandError(

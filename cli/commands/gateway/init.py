@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from wardgate.cli import options
 from wardgate.cli.console import Console
 
+T = TypeVar("T")
+
 
 @click.command("init")
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=Path("/etc/wardgate"),
     show_default=True,
     help="For gateway.yaml and policy.yaml.",
 )
 @click.option(
     "--state",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=Path("/var/lib/wardgate"),
     show_default=True,
     help="For keys and the database.",
@@ -45,26 +49,43 @@ def init_command(
     """Write gateway.yaml with every setting explained, a policy, keys and the database.
 
     Files are for their owner only. Nothing that is there is replaced.
-    """
-    from wardgate.cli.settings_errors import as_usage
-    from wardgate.gateway.settings.initial import DEFAULT_ADDRESSES, DEFAULT_PORT, Initial, initialise
-    from wardgate.gateway.settings.values import interface_address
 
-    try:
-        own = [interface_address(text) for text in addresses] or list(DEFAULT_ADDRESSES)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--address") from None
-    port = endpoint.rpartition(":")[2]
-    wanted = Initial(
-        folder, state, endpoint, interface, int(port) if port.isdigit() else DEFAULT_PORT, tuple(own)
-    )
+    \b
+    wardgate gateway init --endpoint vpn.example.org:51820
+    """
+    from wardgate.cli.settings_errors import DEFAULT, as_usage
+    from wardgate.gateway.settings import values
+    from wardgate.gateway.settings.initial import DEFAULT_ADDRESSES, Initial, initialise
+
+    _checked("--endpoint", values.endpoint, endpoint)
+    _checked("--interface", values.interface, interface)
+    own = [_checked("--address", values.interface_address, text) for text in addresses]
+    if len({address.version for address in own}) < len(own):
+        raise click.BadParameter("one address of each version of IP at most", param_hint="--address")
+    wanted = Initial(folder, state, endpoint, interface, tuple(own) or DEFAULT_ADDRESSES)
     with as_usage():
-        settings = asyncio.run(initialise(wanted))
-    files = [settings.file, settings.policy, settings.private_key, settings.sealing_key, settings.database]
+        made = asyncio.run(initialise(wanted))
     if console.json:
-        document: dict[str, Any] = {"ok": True, "status": 0, "files": [str(path) for path in files]}
+        document: dict[str, Any] = {
+            "ok": True,
+            "status": 0,
+            "files": [str(path) for path in made.written],
+            "kept": [str(path) for path in made.kept],
+        }
         console.document(document)
         return
-    for path in files:
+    for path in made.written:
         console.text(f"wrote {path}")
-    console.note(f"next: read {settings.file}, then: wardgate gateway start --settings {settings.file}")
+    for path in made.kept:
+        console.text(f"kept {path}, which was there")
+    file, policy = made.settings.file, shlex.quote(str(made.settings.policy))
+    quoted = shlex.quote(str(file))
+    other = "" if file == DEFAULT else f" --settings {quoted}"
+    console.note(f"next: edit {quoted} and {policy}, then: wardgate gateway start{other}")
+
+
+def _checked(option: str, read: Callable[[str], T], text: str) -> T:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None

@@ -13,9 +13,10 @@ from wardgate.cli.bundles import read_bundle, write_bundle
 from wardgate.cli.console import Console
 from wardgate.cli.control import Client, gateway
 from wardgate.cli.failures import POLICY_SAYS_NO
+from wardgate.cli.lazily import Group
 
 
-@click.group("policy")
+@click.group("policy", cls=Group)
 def policy_command() -> None:
     """Show, apply and roll back the gateway's policy."""
 

@@ -6,9 +6,10 @@ import click
 from wardgate.cli import gateway_words, options
 from wardgate.cli.console import Console
 from wardgate.cli.control import Client, gateway
+from wardgate.cli.lazily import Group
 
 
-@click.group("sessions")
+@click.group("sessions", cls=Group)
 def sessions_command() -> None:
     """List and end sessions, as the kernel has them."""
 

@@ -49,6 +49,8 @@ def _text(status: Mapping[str, Any]) -> str:
         ("packets", f"{gate['passed']:,} passed, {gate['dropped']:,} dropped"),
         ("roaming", f"by {roaming['detector']}, then {roaming['on_roam']}"),
         *(("", f"not by {name}: {cause}") for name, cause in roaming["refused"].items()),
+        ("portal", status["portal"]),
+        ("enrolment", status["enrolment"] or "no page"),
         ("users", f"{status['users']:,}"),
         ("devices", f"{status['devices']:,}, {interface['peers']:,} peers, {status['tokens']:,} tokens"),
         ("sessions", sessions or "none"),

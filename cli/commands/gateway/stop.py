@@ -21,14 +21,14 @@ def stop_command(console: Console, settings_file: Path, keep: bool) -> None:
     Sessions end. Settings, keys and the database stay: `gateway start` begins where this left off.
     """
     from wardgate.gateway.service import take_down
-    from wardgate.gateway.service.instance import end_process
+    from wardgate.gateway.service.instance import ended
 
     settings = settings_of(settings_file)
-    process = end_process(settings)
-    if not keep:
-        take_down(settings)
+    with ended(settings) as process:
+        if not keep:
+            take_down(settings)
     if console.json:
         console.document({"ok": True, "status": 0, "process": process, "removed": not keep})
         return
-    ended = f"process {process} ended" if process else "no process ran it"
-    console.text(f"{settings.interface}: {ended}{'' if keep else '; tunnel, gate and masquerading removed'}")
+    told = f"process {process} ended" if process else "no process ran it"
+    console.text(f"{settings.interface}: {told}{'' if keep else '; tunnel, gate and masquerading removed'}")

@@ -6,9 +6,10 @@ import click
 from wardgate.cli import gateway_words, options
 from wardgate.cli.console import Console
 from wardgate.cli.control import Client, gateway
+from wardgate.cli.lazily import Group
 
 
-@click.group("tokens")
+@click.group("tokens", cls=Group)
 def tokens_command() -> None:
     """Issue, list and revoke enrolment tokens.
 
@@ -19,15 +20,24 @@ def tokens_command() -> None:
 @tokens_command.command("issue")
 @click.argument("user", metavar="USER")
 @click.option(
-    "--uses", type=click.IntRange(1, 10_000), default=1, show_default=True, help="How often it works."
-)
+    "--uses", metavar="NUMBER", type=click.IntRange(1, 10_000), default=1, show_default=True,
+    help="How many devices it enrols.",
+)  # fmt: skip
 @click.option(
     "--for", "lifetime", metavar="DURATION", default="1d", show_default=True, callback=options.as_duration,
     help="How long it works: 30m, 12h, 7d.",
 )  # fmt: skip
-@click.option("--group", "groups", metavar="GROUP", multiple=True, help="Make the user a member of it.")
-@click.option("--address", "addresses", metavar="ADDRESS", multiple=True, help="What the device gets.")
-@click.option("--replaces", metavar="DEVICE", help="It replaces this device's key, and adds none.")
+@click.option(
+    "--group", "groups", metavar="GROUP", multiple=True, help="Make the user a member of it on enrolment."
+)
+@click.option(
+    "--address", "addresses", metavar="ADDRESS", multiple=True,
+    help="The tunnel address that the device gets, one of each version of IP; without it, free ones.",
+)  # fmt: skip
+@click.option(
+    "--replaces", metavar="DEVICE",
+    help="For a new key of this device, given as USER/NAME, instead of another device: a lost phone's.",
+)  # fmt: skip
 @gateway
 @options.common
 @options.pass_console
@@ -41,7 +51,12 @@ def issue_command(
     addresses: tuple[str, ...],
     replaces: str | None,
 ) -> None:
-    """Issue a token for a device of USER. Its text is a secret, and shown this once."""
+    """Issue a token for a device of USER. Its text is a secret, and shown this once.
+
+    \b
+    wardgate gateway tokens issue alice --for 2h
+    wardgate gateway tokens issue alice --replaces alice/phone
+    """
     body = {
         "user": user,
         "uses": uses,
@@ -59,6 +74,8 @@ def issue_command(
     many = f"{token['uses']} use{'s' * (token['uses'] != 1)}"
     console.note(gateway_words.plain(f"token {token['id']} for {token['user']}, {many}, until {expires} UTC"))
     console.text(issued["text"])
+    if issued["link"]:
+        console.note(f"or as a link: {issued['link']}")
 
 
 @tokens_command.command("list")
@@ -92,7 +109,7 @@ def list_command(console: Console, gateway: Client) -> None:
 @options.common
 @options.pass_console
 def revoke_command(console: Console, gateway: Client, token: str) -> None:
-    """Take a token back, by its id."""
+    """Take a token back. TOKEN is its id, as `tokens list` shows it."""
     document = gateway.delete("tokens", token)
     if console.json:
         console.document(document)

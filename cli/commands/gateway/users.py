@@ -9,12 +9,13 @@ import click
 from wardgate.cli import gateway_words, options
 from wardgate.cli.console import Console
 from wardgate.cli.control import Client, gateway
+from wardgate.cli.lazily import Group
 
 _NAME = click.argument("name", metavar="USER")
 _GROUP = click.argument("group", metavar="GROUP")
 
 
-@click.group("users")
+@click.group("users", cls=Group)
 def users_command() -> None:
     """Add, list, lock and remove users, and say which groups they are in.
 
@@ -103,7 +104,10 @@ def remove_command(console: Console, gateway: Client, name: str) -> None:
 @options.common
 @options.pass_console
 def lock_command(console: Console, gateway: Client, name: str) -> None:
-    """Let none of the user's devices pass anything, and nobody log in, at once."""
+    """Let nothing of the user's devices pass that needs a login, and nobody log in, at once.
+
+    What needs no login passes still; `users remove` ends that too.
+    """
     _tell(console, gateway.post("users", name, "lock"), "locked")
 
 

@@ -340,7 +340,7 @@ def test_slow_clients_keep_nobody_waiting(alice: Machine, mallory: Machine) -> N
             alice.browser.get("/")
             assert alice.browser.status == 200
         with alice.namespace.enter():
-            assert httpx.get(f"http://{OUTSIDE}:{ENROLMENT_PORT}/enrol").status_code == 200
+            assert httpx.get(f"http://{OUTSIDE}:{ENROLMENT_PORT}/enrol", timeout=60).status_code == 200
     finally:
         for connection in slow:
             connection.close()
@@ -350,11 +350,11 @@ def test_the_portal_is_in_the_tunnel_and_nowhere_else(running: Site, alice: Mach
     outsider = running.client("outsider")
     with Links(outsider.namespace) as links:
         links.route(f"{TUNNEL4}/32", "eth0", via=OUTSIDE)
-    for namespace in (outsider.namespace, running.lan):
+    for namespace in (outsider.namespace, running.servers):
         for host in (OUTSIDE, TUNNEL4, "198.51.100.1"):
             with namespace.enter(), pytest.raises(OSError):  # noqa: PT011 - whatever keeps it out
                 socket.create_connection((host, 80), timeout=1).close()
-    with running.lan.enter(), pytest.raises(OSError):  # noqa: PT011
+    with running.servers.enter(), pytest.raises(OSError):  # noqa: PT011
         socket.create_connection((TUNNEL6, 80), timeout=1).close()
     # From another tunnel's inside, the gateway's other addresses are not open either.
     with alice.namespace.enter(), pytest.raises(OSError):  # noqa: PT011

@@ -14,11 +14,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import warm_command
 from gateway_api import Api
 from gateway_site import LAB, OPEN, Machine, Site, eventually
 from wardgate.cli.demo.links import Links
 from wardgate.gateway.network.links import find_link, remove_link
 from wardgate.runtime.gate import Gate
+from wardgate.runtime.maps import Map
+from wardgate.runtime.pins import GatePins
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
@@ -34,11 +37,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def start(site: Site, *, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
     """Start a gateway that cannot; its exit status, and all that it says."""
-    command = [*prefix, sys.executable, "-m", "wardgate.cli.main", "gateway", "start", "--json"]
+    words = ("gateway", "start", "--json")
     with site.gateway.enter():
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=site.environment(), timeout=120
-        )
+        if prefix:
+            command = [*prefix, sys.executable, "-m", "wardgate.cli.main", *words]
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, env=site.environment()
+            )
+        else:
+            done = warm_command.run(*words, env=site.environment())
     assert "Traceback" not in done.stderr, done.stderr
     assert "started" not in done.stdout
     return done.returncode, done.stdout + done.stderr
@@ -250,6 +257,34 @@ def test_a_gate_that_was_taken_off_ends_the_gateway_and_closes_the_tunnel(
     running.start()
     eventually(lambda: alice.reaches(OPEN))
     # The gate is another, which knows of no login.
+    assert not alice.reaches(LAB, wait_s=0.3)
+    log_in(alice)
+    assert alice.reaches(LAB)
+
+
+def test_what_another_release_left_is_not_gone_on_with_and_goes_on_enforcing(
+    running: Site, alice: Machine
+) -> None:
+    running.kill(signal.SIGTERM)
+    # Records of devices have another size.
+    pin = GatePins(running.interface).maps / "devices"
+    with Map.open_pin(pin) as there:
+        info = there.info
+    pin.unlink()
+    with Map.create("devices", info.type, info.key_size, info.value_size - 8, info.max_entries) as other:
+        other.pin(pin)
+    status, said = start(running)
+    assert status == 3
+    assert "cannot go on with the one that is there (it is of another release)" in said
+    assert "wardgate gateway stop" in said
+    # Nothing was changed: packets are judged as before.
+    assert is_open(running)
+    assert alice.reaches(LAB)
+    running.wardgate("gateway", "stop")
+    assert not is_open(running)
+    assert not alice.reaches(OPEN, wait_s=0.3)
+    running.start()
+    eventually(lambda: alice.reaches(OPEN))
     assert not alice.reaches(LAB, wait_s=0.3)
     log_in(alice)
     assert alice.reaches(LAB)

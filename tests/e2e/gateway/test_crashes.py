@@ -22,7 +22,7 @@ from wardgate.runtime.gate import Gate
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
-CRASHES = int(os.environ.get("WARDGATE_CRASHES", "12"))
+CRASHES = int(os.environ.get("WARDGATE_CRASHES", "5"))
 SEED = int(os.environ.get("WARDGATE_CRASHES_SEED", "1"))
 GROUP = "group:admins"
 

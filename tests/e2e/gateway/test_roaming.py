@@ -14,10 +14,11 @@ from ipaddress import IPv4Address
 import pytest
 from gateway_api import Api
 from gateway_site import LAB, LAB6, OPEN, OUTSIDE, PORT, Machine, Site, eventually, site
+from wardgate.cli.demo.gateway.networks import UPLINK
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
-FLOOD = 100_000
+FLOOD = 30_000
 """Packets with sources that are none."""
 BURST, RATE, LAST_S = 12, 4.0, 5.0
 """Looks of the watch: at once, a second after that, and how long after the last packet (roaming/pace.py)."""
@@ -224,6 +225,6 @@ def _hardware_address(site: Site) -> str:
     from pyroute2 import IPRoute
 
     with site.gateway.enter(), IPRoute() as netlink:
-        (index,) = netlink.link_lookup(ifname="out0")
+        (index,) = netlink.link_lookup(ifname=UPLINK)
         (link,) = netlink.get_links(index)
         return str(link.get("address"))

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
 MOVES = 15
 MEDIAN_SECONDS = 0.05
-FORGED = 100_000
+FORGED = 30_000
 PEERS = 10_000
 PATIENCE = 20.0
 

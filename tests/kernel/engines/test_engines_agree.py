@@ -16,7 +16,7 @@ from wardgate.compiler.language import parse_policy_text
 
 pytestmark = pytest.mark.root
 
-POLICIES, QUERIES, PARTS = 200 if os.environ.get("WARDGATE_CI") == "1" else 40, 200, 8
+POLICIES, QUERIES, PARTS = 64 if os.environ.get("WARDGATE_CI") == "1" else 40, 200, 8
 """Policies in all, questions about each, and tests among which the policies are divided, so that they
 run beside each other. Most of the time goes into compiling: outside CI a few policies do."""
 

@@ -9,6 +9,7 @@ import json
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fixture_gates import CLOSED, OPEN, SESSION
 from wardgate.runtime.layout import manifest as m
 from wardgate.runtime.layout import records
 
 HERE = Path(__file__).parent
 _NUMBERS = itertools.count()
 _CLONE_NEWNET = 0x40000000
-OPEN, SESSION, CLOSED = 1, 2, 3
 INDEX = ("10.77.0.0", 256)
 
 
@@ -222,7 +223,7 @@ def _manifest(
         ),
         buckets=(),
         tables=(m.Table("action", ".rodata.t_action", 4, 4, "class to action"),),
-        tables_digest="",
+        tables_digest=m.digest_of_tables({".rodata.t_action": struct.pack("<4I", 0, *actions)}),
         parameters={"class_bits": class_bits},
         maps=(
             m.MapUse("addresses", "gate", 131072), m.MapUse("devices", "gate", 65536),

@@ -7,16 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
+from fixture_gates import ALICE, BOB, CLOSED, OPEN
 from wardgate.cli.commands.top import top_command
 from wardgate.cli.console import Console
 from wardgate.runtime.activity import rates
-from wardgate.runtime.devices import DeviceSpec
 from wardgate.runtime.gate import Gate
 from wardgate.runtime.layout.codes import Direction, Reason
 
 pytestmark = pytest.mark.root
-OPEN, CLOSED = 1, 3
-ALICE, BOB = DeviceSpec.of("alice", "10.77.0.2"), DeviceSpec.of("bob", "10.77.0.3")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 import pytest
+from fixture_gates import ALICE, CLOSED, OPEN
 from wardgate.runtime import netlink
 from wardgate.runtime.addresses import Address
 from wardgate.runtime.attach import Rung
@@ -30,8 +31,6 @@ from wardgate.runtime.views import MapView
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("ip")]
 
-OPEN, SESSION, CLOSED = 1, 2, 3
-ALICE = DeviceSpec.of("alice", "10.77.0.2")
 BOB = DeviceSpec.of("bob", "10.77.0.3", "fd77::3")
 CAROL = DeviceSpec.of("carol", "10.77.0.4", "fd77::4")
 DORA = DeviceSpec.of("dora", "10.77.0.5", "fd77::5")

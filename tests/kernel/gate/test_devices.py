@@ -6,6 +6,7 @@ import ipaddress
 import time
 
 import pytest
+from fixture_gates import ALICE, BOB, CLOSED, OPEN, SESSION
 from wardgate.runtime import clock
 from wardgate.runtime.addresses import (
     DeviceError,
@@ -28,10 +29,6 @@ from wardgate.runtime.shared import SharedMaps
 from wardgate.runtime.subjects import SubjectError
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("ip")]
-
-OPEN, SESSION, CLOSED = 1, 2, 3
-ALICE = DeviceSpec.of("alice", "10.77.0.2")
-BOB = DeviceSpec.of("bob", "10.77.0.3")
 
 
 @pytest.fixture

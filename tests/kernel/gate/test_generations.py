@@ -33,9 +33,10 @@ from wardgate.runtime.elf import read_artefact
 from wardgate.runtime.errors import BpfError
 from wardgate.runtime.gate import Gate
 from wardgate.runtime.generation import generations
+from wardgate.runtime.info import map_info, program_info
 from wardgate.runtime.layout.codes import Direction
 from wardgate.runtime.pins import GatePins
-from wardgate.runtime.syscall import Cmd, fd_by_id, map_info, next_id, obj_get, program_info
+from wardgate.runtime.syscall import Cmd, fd_by_id, next_id, obj_get
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("ip")]
 

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from fixture_gates import OPEN
 from wardgate.runtime.attach import Rung
 from wardgate.runtime.devices import DeviceSpec
 from wardgate.runtime.gate import Gate
@@ -21,7 +22,6 @@ from wardgate.runtime.pins import GatePins
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("ip")]
 
-OPEN, SESSION, CLOSED = 1, 2, 3
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from fixture_gates import ALICE, BOB, OPEN, SESSION
 from wardgate.runtime.addresses import DeviceError
 from wardgate.runtime.devices import DeviceSpec
 from wardgate.runtime.gate import Gate
@@ -19,9 +20,6 @@ from wardgate.runtime.views import MapView
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("ip")]
 
-OPEN, SESSION, CLOSED = 1, 2, 3
-ALICE = DeviceSpec.of("alice", "10.77.0.2")
-BOB = DeviceSpec.of("bob", "10.77.0.3")
 SMALL = ("10.77.0.0", 4)
 
 

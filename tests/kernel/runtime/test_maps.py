@@ -15,10 +15,10 @@ from wardgate.runtime import maps as maps_module
 from wardgate.runtime.batch import BatchUnsupportedError
 from wardgate.runtime.codec import U32, IntCodec, record_codec
 from wardgate.runtime.errors import BpfError, UnsupportedError, WardgateError
+from wardgate.runtime.info import MapInfo, obj_info
 from wardgate.runtime.layout.maps import MapFlag, MapType
 from wardgate.runtime.layout.records import ADDRESS, DEVICE, HITS, Field, Record
 from wardgate.runtime.maps import EXIST, NO_EXIST, Map, TypedMap, possible_cpus
-from wardgate.runtime.syscall import MapInfo, obj_info
 
 pytestmark = pytest.mark.root
 _numbers = itertools.count()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import itertools
 import os
 import struct
@@ -10,11 +12,13 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from bpf_objects import REJECTED, artefact_image, bpf_fds, compile_c, manifest
+from bpf_objects import REJECTED, artefact_image, bpf_fds, compile_c, manifest, room_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from wardgate.runtime import program
 from wardgate.runtime.elf import read_artefact, read_object
 from wardgate.runtime.errors import (
     BpfError,
@@ -23,14 +27,16 @@ from wardgate.runtime.errors import (
     VerifierError,
     WardgateError,
 )
+from wardgate.runtime.info import ProgramInfo, btf_info, obj_info
 from wardgate.runtime.layout.maps import MapFlag, MapType
 from wardgate.runtime.layout.records import CONFIG
 from wardgate.runtime.maps import Map, possible_cpus
 from wardgate.runtime.object import check_compatible, layout_map, load_object
 from wardgate.runtime.program import Program, load_program
 from wardgate.runtime.relocate import LinkedProgram
+from wardgate.runtime.ringbuf import RingBuffer
 from wardgate.runtime.spec import ObjectSpec, ProgramKind
-from wardgate.runtime.syscall import Cmd, ProgramInfo, btf_info, fd_by_id, next_id, obj_info
+from wardgate.runtime.syscall import Cmd, fd_by_id, next_id
 from wardgate.runtime.testrun import test_run as run
 
 pytestmark = pytest.mark.root
@@ -227,6 +233,53 @@ def test_failure_anywhere_leaves_nothing(artefact: ObjectSpec) -> None:
     ):
         with pytest.raises(WardgateError):
             load_object(spec)
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_too_few_files_are_no_rejection(artefact: ObjectSpec) -> None:
+    """The verifier had nothing against the program: what it walked is not told as a complaint."""
+    assert artefact.btf is not None
+    needed = 1 + len(artefact.maps) + len(artefact.data) + len(artefact.programs)
+    for room in (0, 1, needed // 2, needed - 2, needed - 1):
+        with room_for(room), pytest.raises(BpfError) as caught:
+            load_object(artefact)
+        assert caught.value.errno == errno.EMFILE
+        assert "open files" in caught.value.remedy
+    with room_for(needed):
+        load_object(artefact).close()
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_signals_without_end_are_no_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel gives up the verification for each, with a log of how far it was."""
+    calls = []
+
+    def interrupted(_cmd: Cmd, attr: Any) -> int:
+        calls.append(attr.log_size)
+        if attr.log_size:
+            ctypes.memmove(attr.log, b"0: R1=ctx() R10=fp0\n0: (b7) r0 = 0\n", 37)
+        return -errno.EAGAIN
+
+    monkeypatch.setattr(program, "raw_bpf", interrupted)
+    with pytest.raises(BpfError, match="try again") as caught:
+        load_program(LinkedProgram("none", ProgramKind.TC, bytes(8), b"", b"", ()), "GPL")
+    assert caught.value.errno == errno.EAGAIN
+    assert len(calls) > 2
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_views_and_rings_without_room_for_files(artefact: ObjectSpec) -> None:
+    with load_object(artefact) as loaded:
+        ring = loaded.maps["events"]
+        for room, use in (
+            (0, loaded.maps["devices"].view),
+            (0, loaded.maps["devices"].dup),
+            *((room, lambda: RingBuffer(ring.fd, ring.info.max_entries)) for room in range(4)),
+        ):
+            with room_for(room), pytest.raises(WardgateError, match="open files"):
+                use().close()
+        with room_for(4):
+            RingBuffer(ring.fd, ring.info.max_entries).close()
 
 
 @pytest.mark.usefixtures("nothing_left")

@@ -1,4 +1,4 @@
-"""Run the parts on the artefacts in a folder, one line of JSON each: `FOLDER [PART_LEFT_OUT...]`."""
+"""Run the parts on the artefacts in a folder, one line of JSON each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from kernelguest import (
     attaching,
-    demonstration,
     engines,
     limits,
     loading,
@@ -32,7 +31,6 @@ PARTS = {
     "traffic xdp": lambda folder: traffic.observe(folder, "xdp"),
     "engines": engines.observe,
     "roaming": roaming.observe,
-    "demo": demonstration.observe,
     "wireguard": wireguard.observe,
     "suspension": suspension.observe,
 }
@@ -40,10 +38,8 @@ PARTS = {
 
 def main() -> None:
     """A part that fails doesn't keep the others from running."""
-    folder, left_out = Path(sys.argv[1]), sys.argv[2:]
+    folder = Path(sys.argv[1])
     for name, observe in PARTS.items():
-        if name in left_out:
-            continue
         started = time.monotonic()
         said: dict[str, object] = {"part": name}
         try:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wardgate.gateway.challenges import ChallengeSettings, LockedError
-from wardgate.gateway.challenges.lockout import FOREVER, after_failure, locked_until, without
+from wardgate.gateway.challenges import lockout as lockouts
+from wardgate.gateway.challenges.lockout import FOREVER, after_failure, without
 from wardgate.gateway.records import Lockout
 
 SETTINGS = ChallengeSettings("x")
@@ -19,6 +20,11 @@ def failed(*devices: str, lockout: Lockout | None = None, at: int = 1_000) -> Lo
         lockout = after_failure(lockout, "alice", device, at, SETTINGS)
     assert lockout is not None
     return lockout
+
+
+def locked_until(lockout: Lockout, device: str | None, at: int) -> int:
+    """Until when a login waits, by these settings."""
+    return lockouts.locked_until(lockout, device, at, SETTINGS)
 
 
 def test_a_device_waits_after_its_failures_and_the_delay_doubles_up_to_its_most() -> None:
@@ -121,3 +127,19 @@ def test_a_device_that_counts_no_more_leaves_the_others() -> None:
 def test_settings_that_nobody_can_mean(values: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ChallengeSettings(**{"issuer": "x", **values})  # type: ignore[arg-type]
+
+
+def test_a_clock_that_was_wrong_for_a_moment_keeps_nobody_waiting() -> None:
+    year = 365 * DAY
+    lockout = failed(*"aaaaabbbbbcccccddddd", at=1_000 + year)
+    assert locked_until(lockout, "a", 1_000 + year) == locked_until(lockout, None, 1_000 + year)
+    # The clock is put back: what was to end in a year is over.
+    assert locked_until(lockout, "a", 1_000) == locked_until(lockout, None, 1_000) == 0
+    # The failures count as before: the next one waits, and for longer.
+    lockout = failed("a", lockout=lockout, at=1_000)
+    assert locked_until(lockout, "a", 1_000) == 1_060
+
+
+def test_what_only_an_administrator_ends_goes_on_whatever_the_clock_says() -> None:
+    lockout = failed(*["a"] * 100, at=1_000 + DAY)
+    assert locked_until(lockout, "a", 1_000) == FOREVER

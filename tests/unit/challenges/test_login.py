@@ -22,7 +22,7 @@ from wardgate.gateway.challenges import (
 )
 from wardgate.gateway.challenges.lockout import FOREVER
 from wardgate.gateway.errors import CorruptError, NotFoundError, RefusedError
-from wardgate.gateway.ledger import Change, Ledger
+from wardgate.gateway.ledger import Change
 from wardgate.gateway.records import CREDENTIALS, LOCKOUTS, RECOVERY
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -43,6 +43,38 @@ def wrong(app: App, at: float) -> str:
     """A code that is none around this time."""
     near = {app.code(at + 30 * step) for step in range(-5, 6)}
     return next(f"{number:06}" for number in range(20) if f"{number:06}" not in near)
+
+
+@pytest.mark.parametrize("by", [1, 31, 7_200, 40 * 86_400])
+def test_a_clock_that_is_put_back_brings_no_code_back(tmp_path: Path, by: int) -> None:
+    async def work(world: World) -> None:
+        app = await world.app_of("alice")
+        code, at = app.code(world.now), world.now
+        await world.challenges.verify("alice", "totp", code, device="d1")
+        world.now = at - by
+        for seen in (code, app.code(world.now), app.code(world.now - 30)):
+            await world.refused("alice", seen)
+        # When the clock is right again, so are codes, each once.
+        world.now = at + 30
+        await world.refused("alice", code)
+        await world.challenges.verify("alice", "totp", app.code(world.now), device="d1")
+
+    in_world(tmp_path, work)
+
+
+def test_a_clock_that_was_wrong_for_a_moment_locks_nobody_out(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        app = await world.app_of("alice")
+        at = world.now
+        world.now = at + 400 * 86_400
+        for _ in range(world.settings.failures):
+            await world.refused("alice", wrong(app, world.now))
+        assert isinstance(await world.refused("alice", app.code(world.now)), LockedError)
+        world.now = at
+        assert (await world.challenges.state("alice", "d1")).locked_until == 0
+        await world.challenges.verify("alice", "totp", app.code(world.now), device="d1")
+
+    in_world(tmp_path, work)
 
 
 def test_a_code_that_was_used_is_refused_also_after_a_restart(tmp_path: Path) -> None:
@@ -78,14 +110,9 @@ def test_of_parallel_logins_with_one_code_one_is_good(tmp_path: Path) -> None:
 
 
 def test_of_parallel_logins_at_several_nodes_one_is_good(tmp_path: Path) -> None:
-    """Ledgers of their own do not take turns: here it is the store's conditions that decide."""
-
     async def work(world: World) -> None:
         app = await world.app_of("alice")
-        nodes = [
-            Challenges(Ledger(world.store, lambda: world.now), world.sealer, world.methods, world.settings)
-            for _ in range(4)
-        ]
+        nodes = world.nodes(4)
         logins = (
             node.verify("alice", "totp", app.code(world.now), device=f"d{number}")
             for number, node in enumerate(nodes)

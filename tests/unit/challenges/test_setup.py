@@ -218,5 +218,5 @@ def test_methods_have_names_of_their_own(tmp_path: Path) -> None:
     async def work(_: World) -> None:
         raise AssertionError("it was made")
 
-    with pytest.raises(ValueError, match="none is called recovery"):
+    with pytest.raises(ValueError, match="none called recovery"):
         in_world(tmp_path, work, methods=[Recovery()])

@@ -41,6 +41,9 @@ def verifier_error() -> VerifierError:
         (PermissionError(13, "Permission denied", "/sys/fs/bpf/x"), 3, ["/sys/fs/bpf/x: Permission"], "root"),
         (FileNotFoundError(2, "No such file or directory", "x.o"), 3, ["x.o: No such file"], ""),
         (ModuleNotFoundError("x", name="llvmlite"), 3, ["llvmlite is missing"], "wardgate[compiler]"),
+        (OSError(28, "No space left on device"), 3, ["stdout: No space left"], ""),
+        (OSError(28, "No space left on device", "x.o"), 3, ["x.o: No space left"], ""),
+        (UnicodeEncodeError("latin-1", "\u2588", 0, 1, "no"), 3, ["'\\u2588'", "latin-1"], "LC_ALL=C.UTF-8"),
         (MemoryError(), 3, ["out of memory"], "more"),
     ],
 )
@@ -72,3 +75,11 @@ def test_what_nobody_foresaw_keeps_its_traceback():
     assert failure.status == 3
     assert "test_failures.py" in failure.text
     assert "please report it" in failure.text
+
+
+def test_what_others_may_not_has_a_remedy(monkeypatch):
+    error = PermissionError(13, "Permission denied", "/etc/wardgate/gateway.yaml")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert "run as root" in describe(error, verbose=False).remedy
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert describe(error, verbose=False).remedy == ""

@@ -15,7 +15,8 @@ from pathlib import Path
 import gateway_fakes
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from gateway_fakes import SECRET
+from gateway_fakes import ENROLMENT, SECRET
+from wardgate.cli.control import Client
 from wardgate.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -147,8 +148,10 @@ def test_a_configuration_gets_the_private_key_here(run, tmp_path):
     assert "█" in run("devices", "config", "alice/laptop", "--qr", "--private-key", key)
     run("devices", "config", "alice/laptop", "--qr")
     assert "no private key" in run.err
-    for wrong in (PRIVATE[:-2] + "==", "", base64.b64encode(b"x" * 32).decode()):
-        key.write_text(wrong)
+    key.write_bytes(bytes(range(256)) * 100)
+    run("devices", "config", "alice/laptop", "--private-key", key, status=2)
+    for wrong in (PRIVATE[:-2] + "==", "", base64.b64encode(b"x" * 32).decode(), "\xff\0"):
+        key.write_bytes(wrong.encode("latin-1"))
         run("devices", "config", "alice/laptop", "--private-key", key, status=2)
         assert not wrong or wrong not in run.err
 
@@ -156,6 +159,7 @@ def test_a_configuration_gets_the_private_key_here(run, tmp_path):
 def test_tokens(run):
     assert run("tokens", "issue", "alice", "--uses", "2", "--for", "2h") == f"{SECRET}\n"
     assert "2 uses, until 2023-11-15 00:13:20 UTC" in run.err
+    assert run.err.endswith(f"or as a link: {ENROLMENT}#token={SECRET}\n")
     assert SECRET not in run("tokens", "list")
     assert run.json("tokens", "list")[0]["uses"] == 2
     assert run("tokens", "revoke", "tok-1") == "revoked: tok-1\n"
@@ -183,7 +187,11 @@ def test_a_policy_is_applied_and_rolled_back(run, policy, tmp_path):
     run("policy", "show", "1", "-o", tmp_path / "out")
     assert (tmp_path / "out" / "policy.yaml").read_text() == POLICY
     assert (tmp_path / "out" / "groups.yaml").read_text() == GROUPS
+    (tmp_path / "out" / "policy.yaml").unlink()
     run("policy", "show", "-o", tmp_path / "out", status=3)
+    # Nothing of it is written where something is in the way.
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["groups.yaml"]
+    assert "groups.yaml is there already\n  help: name another folder" in run.err
     assert [line.split()[0] for line in run("policy", "history").splitlines()] == ["number", "1", "2"]
     run("policy", "rollback", status=2)
     assert run("policy", "rollback", "--yes").startswith("in force again: policy 1 ")
@@ -248,8 +256,30 @@ def test_the_audit_log_is_listed_verified_and_exported(run, tmp_path):
     assert run("audit", "verify", "--file", path, status=1).startswith("BROKEN at entry 2: ")
     document = run.json("audit", "verify", "--file", path, status=1)
     assert (document["ok"], document["status"], document["broken"]) == (False, 1, 2)
-    path.write_text("nonsense\n")
-    run("audit", "verify", "--file", path, status=2)
+    for content in (b"nonsense\n", bytes(1000), b"\xff\xfe", b"[" * 100_000, b"{}", b"[]", b'"x"', b"\n"):
+        path.write_bytes(content)
+        run("audit", "verify", "--file", path, status=2)
+        assert "no entry of an audit log" in run.err
+
+
+def test_a_log_that_was_cut_or_written_anew_is_told_by_a_hash_that_was_kept(run, tmp_path):
+    for name in ("alice", "bob", "carol"):
+        run("users", "add", name)
+    path = tmp_path / "audit.jsonl"
+    run("audit", "export", "-o", path)
+    lines = path.read_text().splitlines(keepends=True)
+    hashes = [json.loads(line)["hash"] for line in lines]
+    for kept in hashes:
+        assert run("audit", "verify", "--kept", kept).startswith("3 entries, unbroken")
+        assert run("audit", "verify", "--file", path, "--kept", kept).startswith("3 entries, unbroken")
+    path.write_text("".join(lines[:2]))
+    assert run("audit", "verify", "--file", path).startswith("2 entries, unbroken")
+    assert run("audit", "verify", "--file", path, "--kept", hashes[1]).startswith("2 entries, unbroken")
+    told = run("audit", "verify", "--file", path, "--kept", hashes[2], status=1)
+    assert told == "BROKEN: no entry has the hash that was kept: the log was cut, or written anew\n"
+    document = run.json("audit", "verify", "--kept", "0" * 64, status=1)
+    assert (document["ok"], document["broken"], document["entries"]) == (False, None, 3)
+    run("audit", "verify", "--kept", hashes[2][:-1], status=2)
 
 
 def test_status_metrics_and_the_description(run):
@@ -315,6 +345,31 @@ def test_no_gateway_is_3_with_a_remedy(tmp_path, capsys, arguments):
         assert json.loads(capsys.readouterr().out)["remedy"]
 
 
+ALL = [
+    "status", "events", "users add a", "users list", "users show a", "users remove a", "users lock a",
+    "users unlock a", "users join a group:b", "users leave a group:b", "users reset-mfa a",
+    "users unlock-login a", "devices list", "devices show a/b", "devices add a b KEY", "devices rename a/b c",
+    "devices replace-key a/b KEY", "devices lock a/b", "devices unlock a/b", "devices remove a/b",
+    "devices config a/b", "tokens issue a", "tokens issue a --replaces a/b", "tokens list",
+    "tokens revoke abc", "sessions list", "sessions end a/b", "policy show", "policy history",
+    "policy apply POLICY --yes", "policy rollback --yes", "audit list", "audit verify", "audit export",
+    "metrics",
+]  # fmt: skip
+
+
+def test_all_that_asks_a_gateway_fails_alike_where_there_is_none(policy, capsys):
+    asking = {one for one in GROUPS_OF_COMMANDS if " " in one}
+    assert asking == {" ".join(one.split()[:2]) for one in ALL if " " in one}
+    for command in ALL:
+        words = [str(policy) if word == "POLICY" else word for word in command.split()]
+        assert main(["gateway", *words, "--socket", "/nowhere.sock", "--json"]) == 3, command
+        output = capsys.readouterr()
+        document = json.loads(output.out)
+        assert (document["ok"], document["status"]) == (False, 3), command
+        assert document["remedy"], command
+        assert "no gateway runs here" in output.err
+
+
 def test_something_else_that_answers_is_no_gateway(capsys):
     with tempfile.TemporaryDirectory(prefix=f"wgcli{os.getpid()}-") as folder:
         path = Path(folder) / "control.sock"
@@ -341,6 +396,14 @@ def test_something_else_that_answers_is_no_gateway(capsys):
             assert "help: " in err
 
 
+def test_what_a_gateway_says_is_wrong_does_nothing_to_the_terminal(run):
+    run("users", "show", "a\x1b[2Jb\u202e", status=2)
+    assert "\x1b" not in run.err
+    run("devices", "show", "a\x1b[2Jb\u202e\nc", status=3)
+    assert "\x1b" not in run.err
+    assert run.err.startswith("wardgate: find device a\\x1b[2Jb\\u202e")
+
+
 @pytest.mark.root
 def test_who_may_not_connect_is_told_what_to_do(capfd):
     with tempfile.TemporaryDirectory(prefix=f"wgcli{os.getpid()}-") as folder:
@@ -364,10 +427,38 @@ def test_who_may_not_connect_is_told_what_to_do(capfd):
     assert "help: run as root, or join the group" in err
 
 
-@pytest.mark.parametrize("name", ["..", ".", ""])
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "ursula\u0301", "--json", "a\nb", "\udcff"])
 def test_what_cannot_be_a_name_is_usage(capsys, name):
-    assert main(["gateway", "users", "remove", name]) == 2
+    assert main(["gateway", "users", "remove", "--", name]) == 2
     assert "names nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["", "x" * 108, "a\0b"])
+def test_what_is_no_path_of_a_socket_is_usage(capsys, path):
+    assert main(["gateway", "status", "--socket", path]) == 2
+    assert "no path of a socket" in capsys.readouterr().err
+
+
+def test_what_is_not_utf8_is_usage(run):
+    run("users", "add", "\udcff", status=2)
+    assert "not UTF-8" in run.err
+
+
+def test_events_are_chosen(run, monkeypatch):
+    told = [
+        {"event": "drop", "time": "T", "user": "alice", "rule": 'a "b"'},
+        {"event": "drop", "time": "T", "user": "bob"},
+        {"event": "login", "time": "T", "user": "alice"},
+        {"event": "lost", "time": "T", "count": 2},
+    ]
+    monkeypatch.setattr(Client, "lines", lambda *_: iter(told))
+    assert run("events", "--only", "drop", "--as", "alice", status=3).splitlines() == [
+        r'T drop user=alice rule="a \"b\""',
+        "T lost count=2",
+    ]
+    assert len(run("events", status=3).splitlines()) == 4
+    run("events", "--only", "drops", status=2)
+    assert "there is no event 'drops'; there are login," in run.err
 
 
 def test_the_socket_may_be_named_by_the_environment(monkeypatch, capsys):
@@ -389,6 +480,7 @@ def test_help_fits_80_columns(capsys, monkeypatch, command):
     assert main(["gateway", *command.split(), "--help"]) == 0
     output = capsys.readouterr()
     assert max(map(len, output.out.splitlines())) <= 80
+    assert not any(line.endswith("...") for line in output.out.splitlines()[1:])
     assert output.err == ""
 
 

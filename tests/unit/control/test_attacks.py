@@ -237,6 +237,58 @@ def test_one_user_cannot_take_all_connections(serve):
     serve(work, Limits(connections=3))
 
 
+NO_ONES = [
+    b"Host: gateway",
+    b"Host: localhost:8080",
+    b"Host: 127.0.0.1:8080",
+    b"Host: [::1]:8080",
+    b"Host: [",
+]
+PAGES = [
+    b"Host: localhost\r\nOrigin: http://localhost", b"Host: localhost\r\nOrigin: null",
+    b"Host: x\r\nOrigin: ", b"Host: evil.example", b"Host: evil.example:8080", b"Host: evil.",
+    b"Host: 127.0.0.1.evil.example", b"Host: 0x7f.1", b"Host: [evil.example]",
+]  # fmt: skip
+
+
+def test_no_web_page_asks_through_a_port_that_leads_here(serve):
+    async def work(served):
+        for head in PAGES:
+            for what in (b"GET /v1/users", b"POST /v1/users/alice/unlock"):
+                request = what + b" HTTP/1.1\r\nConnection: close\r\n" + head + b"\r\n\r\n"
+                answer = await served.raw(request)
+                assert (status(answer), body(answer)["kind"]) == (403, "denied"), head
+        for head in NO_ONES:
+            request = b"GET /v1/users HTTP/1.1\r\nConnection: close\r\n" + head + b"\r\n\r\n"
+            assert status(await served.raw(request)) == 200, head
+        await still_serves(served)
+
+    serve(work)
+
+
+HOSTILE_FIELDS = ["\\ud800", "\\u001b[2J", "\\u202e", "a" * 60_000]
+
+
+def test_a_field_that_nobody_knows_is_told_and_does_nothing_to_a_terminal(serve):
+    async def work(served):
+        for name in HOSTILE_FIELDS:
+            text = f'{{"name": "alice", "{name}": 1}}'.encode()
+            head = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(text)
+            answer = await served.raw(head + text)
+            assert (status(answer), body(answer)["kind"]) == (400, "invalid"), name[:20]
+            assert body(answer)["cause"].isprintable()
+            assert len(answer) < 1_500
+        files = '{"main": "a", "files": {"a": "\\ud800", "b\\ud800": ""}}'
+        for text in (f'{{"bundle": {files}}}', f'{{"bundle": {files}, "\\ud800": 1}}'):
+            answer = await served.http.post(
+                "/v1/policy/plan", content=text, headers={"Content-Type": "application/json"}
+            )
+            assert (answer.status_code, answer.json()["kind"]) == (400, "invalid")
+        await still_serves(served)
+
+    serve(work)
+
+
 def test_websockets_are_not_spoken(serve):
     async def work(served):
         answer = await served.raw(

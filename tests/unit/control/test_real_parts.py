@@ -104,6 +104,20 @@ def test_people_and_their_devices(real):
     real(work)
 
 
+def test_nothing_is_said_to_be_done_for_a_user_who_is_not_there(real):
+    async def work(gateway, http):
+        for name, status in (("alcie", 404), ("a" + "@" * 250, 400), ("group:admins", 400)):
+            for ask in (
+                http.post(f"/users/{name}/unlock-login"), http.post(f"/users/{name}/reset-mfa"),
+                http.get(f"/users/{name}/factors"), http.post(f"/users/{name}/lock"),
+            ):  # fmt: skip
+                answer = await ask
+                assert (answer.status_code, bool(answer.json()["remedy"])) == (status, True), answer.text
+        assert (await gateway.ledger.store.snapshot("")).entries == ()
+
+    real(work)
+
+
 HOSTILE = ("group:admins", "..", "a/b", "-rf", "a\nb", "a\x00b", "*", "x" * 64, "\u202ealice", "ALICE\x1b[2J")
 
 

@@ -198,11 +198,15 @@ def test_a_folder_that_others_write_to_is_refused(socket_folder):
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_is_made_and_a_path_is_bounded(socket_folder):
+def test_a_folder_is_made_and_a_path_is_bounded(socket_folder, monkeypatch):
     with listen(socket_folder / "made" / "control.sock", Access(None)):
         assert stat.S_IMODE((socket_folder / "made").stat().st_mode) & 0o022 == 0
+    longest = socket_folder / ("x" * (98 - len(os.fsencode(socket_folder))))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 4_194_304)
+        listen(longest, Access(None)).close()
     with pytest.raises(GatewayError, match="bytes"):
-        listen(socket_folder / ("x" * 100), Access(None))
+        listen(longest.with_name(f"{longest.name}x"), Access(None))
     with pytest.raises(GatewayError, match="No such file"):
         listen(socket_folder / "a" / "b" / "control.sock", Access(None))
 

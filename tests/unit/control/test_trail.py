@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 from wardgate.gateway.control import trail
 from wardgate.gateway.control.trail import Trail
+from wardgate.gateway.errors import CorruptError
 from wardgate.gateway.ledger import Ledger
+from wardgate.gateway.ledger.chain import linked
 from wardgate.gateway.records import AUDIT, AUDIT_HEAD, AuditHead
 from wardgate.gateway.store import Delete, Put, SqliteStore, Transaction
 
@@ -101,5 +103,70 @@ def test_a_log_cut_at_its_end_is_told_by_its_head(tmp_path):
         head = AUDIT_HEAD.encode(AuditHead(5, kept.hash))
         await ledger.store.commit(Transaction((Put(AUDIT_HEAD.key("head"), head),)))
         assert (await audit.verify()).broken is None
+
+    with_trail(tmp_path, work)
+
+
+def test_entries_behind_the_head_are_told(tmp_path):
+    async def work(audit, ledger):
+        kept = await ledger.get(AUDIT, f"{5:016}")
+        head = AUDIT_HEAD.encode(AuditHead(5, kept.hash))
+        await ledger.store.commit(Transaction((Put(AUDIT_HEAD.key("head"), head),)))
+        found = await audit.verify()
+        assert (found.entries, found.broken, found.cause) == (
+            5,
+            6,
+            "5 entries were written, and there is one more",
+        )
+
+    with_trail(tmp_path, work)
+
+
+def test_what_is_written_while_it_is_verified_is_no_damage(tmp_path):
+    async def work(audit, ledger):
+        async def tell(change):
+            change.tell("added user", "late")
+
+        get = ledger.store.get
+
+        async def late(key):
+            if key == trail.AUDIT.key(f"{8:016}"):
+                ledger.store.get = get
+                await ledger.run("gateway", tell)
+            return await get(key)
+
+        ledger.store.get = late
+        found = await audit.verify()
+        assert (found.entries, found.broken, found.cause) == (7, None, "")
+        assert (await audit.head()).number == 8
+
+    with_trail(tmp_path, work)
+
+
+@pytest.mark.parametrize("at_once", [2, 1_000])
+def test_an_entry_that_cannot_be_read_is_where_the_chain_breaks(tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr(trail, "_AT_ONCE", at_once)
+
+    async def work(audit, ledger):
+        await ledger.store.commit(Transaction((Put(key(4), b"s3cret"),)))
+        found = await audit.verify()
+        assert (found.entries, found.broken) == (3, 4)
+        assert "damaged" in found.cause
+        assert "s3cret" not in found.cause
+        assert [entry.number for entry in await audit.entries(4, 10)] == [5, 6, 7]
+        with pytest.raises(CorruptError, match="audit/"):
+            await audit.entries(2, 10)
+
+    with_trail(tmp_path, work)
+
+
+def test_a_last_entry_that_was_written_anew_is_told_by_the_head(tmp_path):
+    async def work(audit, ledger):
+        last = (await audit.entries(6, 1))[0]
+        forged = linked(replace(last, actor="nobody"), 7, last.previous)
+        await ledger.store.commit(Transaction((Put(key(7), AUDIT.encode(forged)),)))
+        found = await audit.verify()
+        assert (found.entries, found.hash, found.broken) == (7, forged.hash, 7)
+        assert "another last entry" in found.cause
 
     with_trail(tmp_path, work)

@@ -6,7 +6,7 @@ import flow_scenarios
 import freshness_scenarios
 import pytest
 from packet_scenarios import A4, A6, INBOUND_SCENARIOS, POLICIES, SCENARIOS, tcp, udp
-from planes import VmPlane
+from planes import SECOND, VmPlane
 from wardgate.compiler import compile_parsed
 from wardgate.compiler.explain import packets
 from wardgate.compiler.language import parse_policy_text
@@ -54,6 +54,20 @@ def fresh_artefact() -> bytes:
 @pytest.mark.parametrize("name", freshness_scenarios.SCENARIOS)
 def test_freshness_scenario(fresh_artefact: bytes, name: str, hook: str) -> None:
     freshness_scenarios.SCENARIOS[name](VmPlane(fresh_artefact, hook=hook))
+
+
+@pytest.mark.parametrize("hook", ["tc", "xdp"])
+def test_a_login_is_recent_to_the_last_moment(fresh_artefact: bytes, hook: str) -> None:
+    # Also where the machine started after the login, or there was none since it did.
+    for started in (5 * SECOND, 10**15):
+        plane = VmPlane(fresh_artefact, hook=hook, clock=SetClock(started))
+        slot = plane.device("alice", A4)
+        for ago, reason in ((900 * SECOND, Reason.PASS), (900 * SECOND + 1, Reason.LOGIN_TOO_OLD)):
+            freshness_scenarios.log_in(plane, slot, ago)
+            assert plane.out(tcp(A4, freshness_scenarios.HOST, 4000, 22)).reason is reason
+        plane.session(slot, deadline=started + SECOND)
+        assert plane.out(tcp(A4, freshness_scenarios.HOST, 4000, 22)).reason is Reason.LOGIN_TOO_OLD
+        assert plane.out(tcp(A4, freshness_scenarios.LOOSE, 4000, 22)).passed
 
 
 @pytest.mark.parametrize("link", LINKS)

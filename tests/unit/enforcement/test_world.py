@@ -7,7 +7,19 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 from wardgate.gateway.enforcement import World
-from wardgate.gateway.records import APPLIED, DEVICES, SESSIONS, USERS, Applied, Device, Kind, Session, User
+from wardgate.gateway.records import (
+    APPLIED,
+    DEVICES,
+    SESSIONS,
+    TOKENS,
+    USERS,
+    Applied,
+    Device,
+    Kind,
+    Session,
+    Token,
+    User,
+)
 from wardgate.gateway.store import Batch, Change, Entry, Snapshot
 
 DEVICE = Device("d1", "alice", "laptop", "k1", ("10.9.0.2",), None, None, False, 1)
@@ -37,6 +49,19 @@ def test_a_new_device_is_added_and_nothing_else() -> None:
     assert (changes.added, changes.removed, changes.locks, changes.ended) == ([DEVICE], [], [], [])
     assert changes.members
     assert not changes.applied
+
+
+def test_when_tokens_expire_is_known_as_long_as_they_are_there() -> None:
+    token = Token("t1", "d", "alice", (), (), None, 1, 70, 10, "uid:0 (root)")
+    there = put(TOKENS, token, "t1")
+    world = world_of(there)
+    assert world.expiries == {"t1": 70}
+    again = World()
+    again.replace(Snapshot(1, (Entry(there.key, there.value or b"", 1, 1),)))
+    assert again.expiries == world.expiries
+    world.update(Batch(2, (gone(TOKENS, "t1"),)))
+    again.replace(Snapshot(2, ()))
+    assert world.expiries == again.expiries == {}
 
 
 def test_a_device_that_is_another_now_is_removed_first() -> None:

@@ -37,3 +37,20 @@ def test_who_is_too_slow_is_told_how_much_was_left_out() -> None:
             assert [one.device for one in got[:-1]] == [str(number) for number in range(1_000)]
 
     asyncio.run(run())
+
+
+def test_nothing_comes_between_what_was_left_out_and_being_told_so() -> None:
+    async def run() -> None:
+        bus = Bus()
+        with bus.listening() as slow:
+            for number in range(1_002):
+                bus.publish(Event("drop", str(number)))
+            first = await anext(slow)
+            # There is room again, but what comes now is behind what was left out.
+            bus.publish(Event("drop", "later"))
+            got = [first, *[await anext(slow) for _ in range(1_000)]]
+            assert got[-1] == Lost(3)
+            bus.publish(Event("drop", "last"))
+            assert (await anext(slow)).device == "last"
+
+    asyncio.run(run())

@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import itertools
-import tempfile
-from collections.abc import Awaitable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 from identities import ADMIN, GATEWAY_KEY, Clock, Node, WatchedStore, key, node_on, on_a_node
+from store_machine import StoreMachine
 from wardgate.gateway.errors import ExistsError, InvalidError, RefusedError
 from wardgate.gateway.identity import Pools
 from wardgate.gateway.records import ADDRESSES, DEVICES, Holder
 from wardgate.gateway.store import Put, SqliteStore, Transaction
-
-T = TypeVar("T")
 
 SMALL = ("10.9.0.0/29", "10.9.1.0/30", "fd09::/125")
 """Room for 5 and 2 addresses of IPv4 beside the gateway's, and 6 of IPv6."""
@@ -34,28 +30,14 @@ FREE = {
 NUMBERS = st.integers(0, 1_000)
 
 
-class Allocating(RuleBasedStateMachine):
+class Allocating(StoreMachine):
     """Nodes that add and remove devices, and a model that knows which addresses are taken."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.runner = asyncio.Runner()
-        self.store = self.run(SqliteStore.open(Path(self.folder.name) / "store"))
         self.keys = itertools.count()
         self.devices: dict[str, tuple[str, ...]] = {}
         self.nodes: list[Node] = []
-
-    def run(self, work: Awaitable[T]) -> T:
-        async def wait() -> T:
-            return await work
-
-        return self.runner.run(wait())
-
-    def teardown(self) -> None:
-        self.run(self.store.close())
-        self.runner.close()
-        self.folder.cleanup()
 
     @initialize(count=st.integers(1, 3))
     def start(self, count: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from identities import ADMIN, Node, held, key, log_in, on_a_node, seal, unseal
-from wardgate.gateway.errors import ExistsError, InvalidError, NotFoundError
+from wardgate.gateway.errors import ExistsError, InvalidError, NotFoundError, RefusedError
 from wardgate.gateway.identity import preshared_context
 from wardgate.gateway.ledger import verify
 from wardgate.gateway.records import AUDIT, DEVICES, SESSIONS
@@ -186,5 +186,25 @@ def test_a_keepalive_that_is_none(tmp_path: Path, seconds: int) -> None:
         with pytest.raises(InvalidError, match="keepalive"):
             await node.devices.add(ADMIN, "alice", "laptop", key(0), keepalive=seconds)
         assert await node.ledger.records(DEVICES) == []
+
+    on_a_node(tmp_path, work)
+
+
+def test_no_more_devices_than_the_gate_has_room_for(tmp_path: Path) -> None:
+    async def work(node: Node) -> None:
+        node.devices.most = 2
+        first = await node.devices.add(ADMIN, "alice", "one", key(0))
+        _, text = await node.tokens.issue(ADMIN, "bob", lifetime_s=60, uses=3)
+        await node.enrolment.enrol(text, "two", key(1))
+        before = await held(node)
+        with pytest.raises(RefusedError, match="no more devices"):
+            await node.devices.add(ADMIN, "alice", "three", key(2))
+        with pytest.raises(RefusedError, match="no more devices"):
+            await node.enrolment.enrol(text, "three", key(2))
+        # Not even a use of the token is spent. What is there can be changed as before.
+        assert await held(node) == before
+        await node.devices.replace_key(ADMIN, first.id, key(3))
+        await node.devices.remove(ADMIN, first.id)
+        await node.enrolment.enrol(text, "three", key(2))
 
     on_a_node(tmp_path, work)

@@ -141,6 +141,25 @@ def test_a_message_that_does_not_fit_its_arguments_is_told_and_not_raised():
     assert "wrong arguments" in JsonFormatter().format(made)
 
 
+class Unprintable:
+    """What cannot say what it is."""
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("made", [record("%(a)s", {}), record("%s", Unprintable())])
+def test_a_message_that_cannot_be_made_fails_nobody(made):
+    assert MaskingFilter().filter(made)
+    assert "wrong arguments" in TextFormatter().format(made)
+
+
+@pytest.mark.parametrize("text", ["secret" * 20_000, "secret" + " " * 100_000 + "x", "private " * 20_000])
+def test_no_text_keeps_the_filter_busy(text):
+    # Work that grows with the square of the length would take minutes here.
+    assert masked(text) == text
+
+
 def test_logs_go_where_they_are_set_up_to_go(journal):
     stream = journal("json")
     logging.getLogger("wardgate.gateway.control").info("hello %s", TOKEN, extra={"actor": "uid:0 (root)"})

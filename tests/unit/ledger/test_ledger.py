@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,18 @@ from hypothesis import strategies as st
 from wardgate.gateway.errors import BusyError, CorruptError
 from wardgate.gateway.ledger import Change, Ledger, verify
 from wardgate.gateway.ledger.chain import NOTHING, linked
-from wardgate.gateway.records import AUDIT, CREDENTIALS, LOCKOUTS, USERS, AuditEntry, Lockout, User
-from wardgate.gateway.store import Put, SqliteStore, Transaction
+from wardgate.gateway.records import (
+    AUDIT,
+    AUDIT_HEAD,
+    CREDENTIALS,
+    LOCKOUTS,
+    USERS,
+    AuditEntry,
+    AuditHead,
+    Lockout,
+    User,
+)
+from wardgate.gateway.store import Delete, Put, SqliteStore, Transaction
 
 T = TypeVar("T")
 ALICE = User("alice", ("group:admins",), False, 1)
@@ -36,6 +47,25 @@ async def add_alice(change: Change) -> str:
     change.put(USERS, ALICE, "alice")
     change.tell("added user", "alice", groups="group:admins")
     return "done"
+
+
+def test_a_clock_that_is_put_back_breaks_no_chain(tmp_path: Path) -> None:
+    async def run() -> None:
+        moments = iter([5_000.0, 100.0, 9_000.0])
+        async with await SqliteStore.open(tmp_path / "store") as store:
+            ledger = Ledger(store, lambda: next(moments))
+            for name in ("a", "b", "c"):
+
+                async def work(change: Change, name: str = name) -> None:
+                    change.put(USERS, replace(ALICE, name=name), name)
+                    change.tell("added user", name)
+
+                await ledger.run("uid:0 (root)", work)
+            entries = await ledger.records(AUDIT)
+            assert [(entry.target, entry.at) for entry in entries] == [("a", 5_000), ("b", 100), ("c", 9_000)]
+            assert verify(entries).broken is None
+
+    asyncio.run(run())
 
 
 def test_a_change_and_its_audit_line_are_one(tmp_path: Path) -> None:
@@ -186,6 +216,52 @@ def test_a_damaged_record_is_named_and_not_shown(tmp_path: Path) -> None:
     with_ledger(tmp_path, work)
 
 
+@pytest.mark.parametrize("head", [None, AuditHead(1, NOTHING)])
+def test_no_entry_of_the_audit_log_is_ever_written_over(tmp_path: Path, head: AuditHead | None) -> None:
+    async def work(ledger: Ledger) -> None:
+        async def tell(change: Change) -> None:
+            change.put(USERS, ALICE, "alice")
+            change.tell("added user", f"alice{len(before)}")
+
+        before: list[AuditEntry] = []
+        for _ in range(3):
+            await ledger.run("gateway", tell)
+            before = await ledger.records(AUDIT)
+        key = AUDIT_HEAD.key("head")
+        # As whoever may write the store would, to have what was done forgotten.
+        operation = Delete(key) if head is None else Put(key, AUDIT_HEAD.encode(head))
+        revision = await ledger.store.commit(Transaction((operation,)))
+        with pytest.raises(CorruptError, match="behind what the log's head names"):
+            await ledger.run("gateway", tell)
+        assert await ledger.records(AUDIT) == before
+        assert (await ledger.store.snapshot("")).revision == revision
+
+    with_ledger(tmp_path, work)
+
+
+def test_who_writes_the_log_meanwhile_is_no_sign_of_damage(tmp_path: Path) -> None:
+    async def work(ledger: Ledger) -> None:
+        other, calls = Ledger(ledger.store), 0
+
+        async def tell(change: Change) -> None:
+            change.tell("added user", "bob")
+
+        async def overtaken(change: Change) -> None:
+            nonlocal calls
+            calls += 1
+            await change.get(AUDIT_HEAD, "head")
+            if calls < 4:
+                await asyncio.create_task(other.run("other", tell), context=contextvars.Context())
+            change.tell("added user", "alice")
+
+        await ledger.run("gateway", overtaken)
+        found = await ledger.records(AUDIT)
+        assert [entry.target for entry in found] == ["bob"] * 3 + ["alice"]
+        assert (verify(found).broken, calls) == (None, 4)
+
+    with_ledger(tmp_path, work)
+
+
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 lines = st.builds(
     lambda action, target, details: AuditEntry(0, 7, "gateway", action, target, details, "", ""),
@@ -218,3 +294,12 @@ def test_the_chain_tells_of_any_change_but_at_its_end(told: list[AuditEntry], da
     assert found.broken == place + 2 if place + 1 < len(chain) else found.hash != chain[-1].hash
     if place + 1 < len(chain):
         assert verify(chain[:place] + chain[place + 1 :]).broken == place + 2
+
+
+def test_a_chain_that_was_linked_anew_without_its_beginning_is_told() -> None:
+    told = AuditEntry(0, 7, "gateway", "added user", "alice", {}, "", "")
+    first = linked(told, 3, NOTHING)
+    found = verify([first, linked(told, 4, first.hash)])
+    assert (found.entries, found.broken, found.cause) == (0, 3, "entry 1 is missing")
+    kept = linked(told, 1, NOTHING)
+    assert verify([kept, linked(told, 3, kept.hash)]).cause == "entry 2 is missing"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from wardgate.gateway.enforcement import Problems
 from wardgate.gateway.errors import GatewayError
 from wardgate.gateway.ledger import Ledger
 from wardgate.gateway.metrics import (
@@ -178,6 +179,15 @@ def test_every_metric_is_in_the_catalogue_and_each_of_it_is_told():
     for metric in METRICS:
         labels = {tuple(name for name, _ in key[1:]) for key in found if key[0] == metric.exposed}
         assert labels == {tuple(sorted(metric.labels))}, metric.name
+
+
+def test_each_failure_of_a_part_is_counted():
+    counters = Counters(("totp",))
+    problems = Problems(counters.failed)
+    for _ in range(2):
+        problems.raised("policy", OSError("no"))
+    problems.mended("policy")
+    assert scraped(counters, Supplies())[("wardgate_failures_total", ("part", "policy"))] == 2
 
 
 def test_names_are_as_prometheus_asks():

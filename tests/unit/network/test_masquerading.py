@@ -8,8 +8,15 @@ from ipaddress import ip_network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wardgate.gateway.network import masquerading
 from wardgate.gateway.network.errors import NetworkError
-from wardgate.gateway.network.masquerading import Masquerade, table_name, transaction
+from wardgate.gateway.network.masquerading import (
+    Masquerade,
+    apply_masquerade,
+    remove_masquerade,
+    table_name,
+    transaction,
+)
 
 NETWORKS = st.builds(
     lambda address, bits: ip_network(f"{address}/{min(bits, address.max_prefixlen)}", strict=False),
@@ -74,3 +81,31 @@ def test_a_name_can_say_nothing_else_to_nft(name):
     with pytest.raises(NetworkError) as caught:
         Masquerade(name, ())
     assert caught.value.remedy
+
+
+@pytest.fixture
+def nft(tmp_path, monkeypatch):
+    """Has nft say something and fail."""
+
+    def saying(text: str) -> None:
+        program = tmp_path / "nft"
+        program.write_text(f"#!/bin/sh\ncat >/dev/null\necho '{text}' >&2\nexit 1\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(masquerading, "find_nft", lambda: str(program))
+
+    return saying
+
+
+def test_a_kernel_without_tables_has_none_to_remove(nft):
+    nft("netlink: Error: cache initialization failed: Operation not supported")
+    remove_masquerade("wg0")
+    with pytest.raises(NetworkError) as caught:
+        apply_masquerade(Masquerade("wg0", (ip_network("10.9.0.0/16"),)))
+    assert "modprobe nft_masq" in caught.value.remedy
+
+
+def test_what_may_not_be_removed_is_told(nft):
+    nft("Error: Could not process rule: Operation not permitted")
+    with pytest.raises(NetworkError) as caught:
+        remove_masquerade("wg0")
+    assert "CAP_NET_ADMIN" in caught.value.remedy

@@ -40,6 +40,9 @@ class FailingGate:
 class FullStore:
     """Has policy 1, and takes no other."""
 
+    async def addresses(self) -> list[str]:
+        return []
+
     async def add(self, *_: object) -> None:
         raise UnavailableError("the disk is full")
 
@@ -52,7 +55,7 @@ def test_what_is_not_stored_is_not_in_force(undoing_fails: bool) -> None:
 
         worker, gate = Worker("compiler"), FailingGate(False, undoing_fails)
         keeper = PolicyKeeper(
-            Portal((ip_address("10.9.0.1"),), 80), lambda _: (), dict, load, worker, Problems()
+            Portal((ip_address("10.9.0.1"),), 80), lambda _: (), dict, load, worker, Problems(lambda _: None)
         )
         await keeper.first(lambda _: cast(Any, gate))
         running = asyncio.create_task(keeper.run())

@@ -52,16 +52,12 @@ def enrolment(desk: MemoryDesk):
 
 
 def opened(page: Page, portal: Served, desk: MemoryDesk, path: str = "/") -> Page:
-    """The page, and its stream of events, open."""
+    """The page, whose stream of events has begun with the state as it is: what happens now is news to it."""
+    before = portal.run(lambda: desk.looks)
     page.goto(portal.origin + path)
-    watched(portal, desk)
-    return page
-
-
-def watched(portal: Served, desk: MemoryDesk, number: str = "d1") -> None:
-    """Waits for one page to listen."""
-    while portal.run(lambda: len(desk.watchers.get(number, []))) != 1:
+    while portal.run(lambda: desk.looks) != before + 2:
         time.sleep(0.01)
+    return page
 
 
 def log_in(page: Page, code: str) -> None:
@@ -115,6 +111,44 @@ def test_first_set_up(desk: MemoryDesk, portal: Served, tab, scripts: bool) -> N
     assert page.get_by_role("button", name="Print").is_visible() is scripts
     page.get_by_role("link", name="I have kept them").click()
     log_in(page, "555555")
+    expect(page.get_by_role("heading")).to_have_text("Your session")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["js", "no js"])
+def test_new_recovery_codes(desk: MemoryDesk, portal: Served, tab, scripts: bool) -> None:
+    desk.sessions["d1"] = SessionView("authorised", 600, None, 1, "totp")
+    page = tab(scripts=scripts, phone=True)
+    page.goto(portal.origin)
+    expect(page.locator(".warning")).to_contain_text("You have 1 recovery code left.")
+    page.get_by_role("link", name="Make new ones").click()
+    log_in(page, "111111")
+    expect(page.get_by_role("listitem")).to_have_count(8)
+    assert fits(page)
+    assert accessible(page) == []
+    # Nothing that happens takes them away: the page does not listen.
+    portal.run(lambda: desk.end("d1", "your network changed"))
+    page.get_by_role("link", name="I have kept them").click()
+    expect(page.get_by_role("heading")).to_have_text("Log in")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["js", "no js"])
+def test_a_login_with_a_question(desk: MemoryDesk, portal: Served, tab, scripts: bool) -> None:
+    desk.challenges.confirmed["alice"] = [Named("signer", "Signing device")]
+    desk.challenges.codes["alice", "signer"] = ["right"]
+    desk.challenges.posing = {"signer"}
+    desk.challenges.question = ("3" * 200, "")
+    page = tab(scripts=scripts, phone=True)
+    page.goto(portal.origin)
+
+    def answer(code: str) -> None:
+        page.get_by_role("button", name="Signing device").click()
+        expect(page.locator("#question")).to_have_text("3" * 200)
+        page.get_by_label("Signing device: answer").fill(code)
+        page.get_by_role("button", name="Log in").click()
+
+    answer("wrong")
+    expect(page.get_by_role("alert")).to_contain_text("The code is wrong")
+    answer("right")
     expect(page.get_by_role("heading")).to_have_text("Your session")
 
 
@@ -336,7 +370,7 @@ def test_each_page_fits_and_is_accessible(
         """
         Checks the page and leaves it.
 
-        A page that is open loads itself anew when the device's state changes, which ends a visit to another one.
+        A page that is open loads itself anew when the device's state changes, which ends a visit to another.
         """
         check(address)
         page.goto("about:blank")
@@ -351,8 +385,18 @@ def test_each_page_fits_and_is_accessible(
         desk.sessions["d1"] = SessionView("authorised", 600, 60, 1, "totp")
         glance(portal.origin + "/")
         glance(portal.origin + "/login")
+        glance(portal.origin + "/recovery")
         desk.challenges.locked[owner.user] = int(time.time()) + 300
         glance(portal.origin + "/login")
+    desk.challenges.posing, desk.challenges.question = {"totp"}, ("", "https://id.example.com/" + "x" * 200)
+    desk.challenges.locked.clear()
+    desk.devices[AT] = alice
+    check(portal.origin + "/login")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("link", name="Go there")).to_be_visible()
+    glance(portal.origin + "/login")
+    glance(portal.origin + "/login/return/totp?state=a&code=b")
+    desk.challenges.posing = set()
     desk.devices[AT] = desk.devices["127.0.0.3"]
     glance(portal.origin + "/")
     desk.devices[AT] = desk.devices["127.0.0.2"]

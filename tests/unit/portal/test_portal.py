@@ -9,7 +9,7 @@ import pytest
 import zxingcpp
 from portal_desk import HOSTILE, Named, device, office
 from portal_visitor import Visitor, forms_of, links_of
-from wardgate.gateway.errors import BusyError, RefusedError
+from wardgate.gateway.errors import BusyError, NotFoundError, RefusedError
 from wardgate.gateway.portal import PortalSettings, Rate, SessionView, portal_app
 
 SETTINGS = PortalSettings(("10.9.0.1", "portal.example", "fd09::1"))
@@ -87,6 +87,19 @@ def test_logout(desk, alice: Visitor) -> None:
     assert "You are logged out." in alice.get("/").text
 
 
+def test_logout_of_a_session_that_has_just_ended(
+    desk, alice: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: object) -> None:
+        raise NotFoundError("end session", "d1", "the device has none", "`sessions list` shows them")
+
+    alice.login("111111")
+    form = alice.form("/", "/logout")
+    monkeypatch.setattr(desk, "logout", gone)
+    assert alice.send(form).headers["location"] == "/"
+    assert "You are logged out." in alice.get("/").text
+
+
 @pytest.mark.parametrize(
     ("state", "says"), [("expired", "its time was over"), ("idle", "no traffic for too long")]
 )
@@ -114,7 +127,7 @@ def test_set_up_of_a_first_method(bob: Visitor) -> None:
 def test_the_qr_code_is_of_the_uri() -> None:
     import numpy
     import segno
-    from wardgate.gateway.portal.portal import _qr
+    from wardgate.gateway.portal.pages import qr
 
     uri = "otpauth://totp/Wardgate:bob?secret=JBSWY3DPEHPK3PXP&issuer=Wardgate"
     matrix = numpy.array(
@@ -124,7 +137,7 @@ def test_the_qr_code_is_of_the_uri() -> None:
         numpy.kron(matrix * numpy.uint8(255), numpy.ones((4, 4), numpy.uint8)), 20, constant_values=255
     )
     assert [code.text for code in zxingcpp.read_barcodes(image)] == [uri]
-    assert _qr(uri).startswith("<svg")
+    assert qr(uri).startswith("<svg")
 
 
 def test_who_has_a_method_cannot_set_up_another(desk, alice: Visitor) -> None:

@@ -156,7 +156,8 @@ CONTAINER: dict[str, tuple[Change, str]] = {
     "section headers beyond the file": (header(shoff=1 << 40), "beyond the file"),
     "section headers of another size": (header(shentsize=0), "section headers"),
     "no section headers": (header(shnum=0), "section headers"),
-    "too many section headers": (header(shnum=0xFEFF), "beyond the file"),
+    "more section headers than there are": (header(shnum=1024), "beyond the file"),
+    "too many section headers": (header(shnum=1025), "1025 section headers"),
     "names in a wild section": (header(shstrndx=4000), "holds the names"),
     "section names not a string table": (header(shstrndx=3), "name"),
     "section beyond the file": (declare("tc", offset=1 << 50), "beyond the file"),
@@ -277,6 +278,15 @@ MANIFESTS: dict[str, tuple[Change, str]] = {
     "manifest with less": (document(lambda whole: whole.pop("rules")), "rules"),
     "manifest with another type": (document(lambda whole: whole.update(classes="2")), "classes"),
     "manifest cut off": (content(manifest().to_json()[:-1]), "not JSON"),
+    "manifest with a number of 5,000 digits": (content(b'{"format": 1%s}' % (b"0" * 5_000)), "not JSON"),
+    "manifest with half a surrogate pair": (
+        document(lambda whole: whole.update(wardgate="\ud800")),
+        "not JSON",
+    ),
+    "tunnel of no prefix": (document(lambda whole: whole["tunnel"].append("10.9.0.0/33")), "'10.9.0.0/33'"),
+    "tunnel with host bits": (document(lambda whole: whole["tunnel"].append("10.9.0.1/16")), "'10.9.0.1/16'"),
+    "digest of other tables": (document(lambda whole: whole.update(tables_digest="00" * 32)), "digest"),
+    "table of other content": (patch(".rodata.t_decision", 8, b"\1"), "digest"),
 }
 
 

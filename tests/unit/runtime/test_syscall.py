@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from wardgate.runtime.errors import ArtefactError, BpfError, UnsupportedError, WardgateError, describe_errno
+from wardgate.runtime.info import obj_info
 from wardgate.runtime.machine import syscall_number
-from wardgate.runtime.syscall import Fd, obj_info
+from wardgate.runtime.syscall import Fd
 
 
 @pytest.mark.parametrize(

@@ -75,11 +75,18 @@ def test_all_can_be_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ("interface: this-name-is-too-long", "no name of an interface"),
-        ("interface: wg/0", "no name of an interface"),
+        ("interface: this-name-is-too-long", "no name of a tunnel"),
+        ("interface: wg/0", "no name of a tunnel"),
+        ("interface: wg.0", "no name of a tunnel"),
+        ("interface: all", "no name of a tunnel"),
         ("port: 0", "no number from 1 to 65535"),
         ("port: 5e3", "no number"),
         ("mtu: 500", "no number from 1280"),
+        ("mtu: 65500", "no number from 1280 to 65455"),
+        ("client: {mtu: 65500}", "no number from 1280 to 65455"),
+        ("client: {dns: ['fe80::1%eth0']}", "an address of one link"),
+        ("network: {exclude: ['fe80::%eth0/64']}", "an address of one link"),
+        ("metrics: '[fe80::1%eth0]:9586'", "an address of one link"),
         ("metrics: 9586", "does not appear to be an IPv4"),
         ("metrics: '::1:9586'", "needs brackets"),
         ("metrics: '[127.0.0.1]:1'", "IPv4 address in brackets"),
@@ -118,9 +125,19 @@ def test_a_mistake_has_its_place(tmp_path: Path, wrong: str, said: str) -> None:
         ("interface: wg0\n", "lacks `addresses`"),
         (LEAST.replace("10.9.0.1/16", "10.9.0.1"), "no prefix length"),
         (LEAST.replace("10.9.0.1/16", "10.9.0.0/16"), "a network, not an address"),
+        (LEAST.replace("fd09::1/64", "fe80::1%x/64"), "an address of one link"),
         (LEAST.replace('"fd09::1/64"', "10.8.0.1/16"), "two addresses of the same version"),
         (LEAST.replace("vpn.example.org:51820", "vpn.example.org"), "not HOST:PORT"),
         (LEAST.replace("vpn.example.org:51820", "2001:db8::1:51820"), "not HOST:PORT"),
+        (LEAST.replace("10.9.0.1/16", "10.9.255.255/16"), "broadcast address"),
+        *(
+            (LEAST.replace("fd09::1/64", one), "no address that an interface")
+            for one in ("fe80::1/64", "ff02::1/64", "::1/128", "::/128", "::ffff:10.9.0.1/112")
+        ),
+        *(
+            (LEAST.replace("10.9.0.1/16", one), "no address that an interface")
+            for one in ("127.0.0.1/8", "224.0.0.1/8", "169.254.0.1/16", "0.0.0.0/32")
+        ),
         ("- a\n", "should be a mapping"),
         (LEAST + LEAST, "key `addresses`"),
     ],
@@ -135,3 +152,11 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(PolicyError) as caught:
         read(tmp_path, LEAST + "port: 0\nmtu: 1\nlog: {form: xml}\n")
     assert len(caught.value.errors) == 3
+
+
+@pytest.mark.parametrize("broken", ["state: a: b\n", "state: [\n", "state: {a: " * 100 + "\n"])
+def test_of_a_file_that_is_no_yaml_nothing_is_missing(tmp_path: Path, broken: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        read(tmp_path, LEAST + broken)
+    assert not any("lacks" in one.message for one in caught.value.errors), caught.value
+    assert caught.value.errors

@@ -66,6 +66,34 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     assert "chmod 600" in opening_fails(tmp_path / "store.db")
 
 
+@pytest.mark.root
+def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.touch(0o600)
+    os.chown(path, 65_534, -1)
+    assert f"belongs to uid 65534, who may read and write it: chown {os.geteuid()} " in opening_fails(path)
+    assert path.read_bytes() == b""
+
+
+def test_a_damaged_file_is_told_and_not_guessed_at(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+
+    async def fill() -> None:
+        async with _opened(path) as store:
+            await store.commit(Transaction(tuple(Put(f"k/{n}", b"x" * 3_000) for n in range(20))))
+
+    async def read() -> None:
+        async with _opened(path) as store:
+            await store.snapshot("")
+
+    asyncio.run(fill())
+    whole = path.read_bytes()
+    # All but the first page, whose beginning says what the file is.
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with pytest.raises(UnavailableError, match="malformed"):
+        asyncio.run(read())
+
+
 def test_it_is_one_process_s(tmp_path: Path) -> None:
     async def body() -> None:
         async with _opened(tmp_path / "store.db"):
