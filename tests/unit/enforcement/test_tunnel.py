@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway_tunnel import MemoryTunnel
@@ -30,6 +31,29 @@ def test_a_key_that_changed_while_nobody_followed_finds_no_session(tmp_path: Pat
         await made.follow()
         assert open_when_told == [False]
         assert not made.is_open(other)
+        made.worker.close()
+
+    on_a_node(tmp_path, run)
+
+
+def test_peers_that_are_nobodys_are_gone_before_their_addresses_are_others(tmp_path: Path) -> None:
+    async def run(node: Node) -> None:
+        old = await node.devices.add(ADMIN, "alice", "laptop", key(1))
+        made = MemoryTunnel(node)
+        await made.follow()
+        await node.devices.remove(ADMIN, old.id)
+        await node.devices.add(ADMIN, "alice", "tablet", key(2), addresses=old.addresses)
+        seen: list[set[str]] = []
+        set_devices = made.gate.set_devices
+
+        def watched(specs: Any) -> None:
+            seen.append({str(one) for one in made.wireguard.at})
+            set_devices(specs)
+
+        made.gate.set_devices = watched  # type: ignore[method-assign]
+        await made.follow()
+        assert seen == [set()]
+        assert {str(one) for one in made.wireguard.at} == {key(2)}
         made.worker.close()
 
     on_a_node(tmp_path, run)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from gateway_tunnel import HOME, MemoryTunnel
 from identities import ADMIN, Node, key, on_a_node
 from wardgate.gateway.challenges import Proof
 from wardgate.gateway.errors import RefusedError
-from wardgate.gateway.ledger import Change
-from wardgate.gateway.records import SESSIONS, Device, Session
+from wardgate.gateway.records import SESSIONS, Device
 from wardgate.gateway.roaming import Roamed
 from wardgate.gateway.store import StoreError
 from wardgate.gateway.wireguard import Endpoint, PublicKey
@@ -51,35 +49,6 @@ def test_a_login_is_in_store_and_kernel_and_watched(tmp_path: Path) -> None:
         assert session.endpoint == str(HOME)
         assert made.is_open(device)
         assert list(made.detector.watched) == [bytes.fromhex(_hex(device.public_key))]
-
-    with_a_device(tmp_path, work)
-
-
-REFUSALS: dict[str, tuple[str, Callable[[Node, Device], Awaitable[object]]]] = {
-    "its user is locked": ("locked", lambda node, _: node.users.lock(ADMIN, "alice")),
-    "it is locked": ("locked", lambda node, device: node.devices.lock(ADMIN, device.id)),
-    "it has another key": ("gone", lambda node, device: node.devices.replace_key(ADMIN, device.id, key(2))),
-    "it is removed": ("gone", lambda node, device: node.devices.remove(ADMIN, device.id)),
-}
-
-
-@pytest.mark.parametrize("what", REFUSALS)
-def test_what_is_stored_decides_and_not_what_was_known_when_the_login_came(tmp_path: Path, what: str) -> None:
-    async def work(made: MemoryTunnel, device: Device) -> None:
-        cause, change = REFUSALS[what]
-        await change(made.node, device)
-        with pytest.raises(RefusedError, match=cause):
-            await made.sessions.login(device, PROOF)
-        assert await is_closed(made, device)
-
-    with_a_device(tmp_path, work)
-
-
-def test_the_proof_of_another_user_is_none(tmp_path: Path) -> None:
-    async def work(made: MemoryTunnel, device: Device) -> None:
-        with pytest.raises(RefusedError, match="another user's"):
-            await made.sessions.login(device, Proof("bob", "totp", 0))
-        assert await is_closed(made, device)
 
     with_a_device(tmp_path, work)
 
@@ -374,37 +343,6 @@ def test_a_session_goes_on_that_store_and_kernel_have_where_it_was(tmp_path: Pat
         assert made.is_open(device)
         assert await made.node.ledger.get(SESSIONS, device.id) == session
         assert [one.endpoint for one in made.detector.watched.values()] == [HOME]
-
-    with_a_device(tmp_path, work)
-
-
-async def store(made: MemoryTunnel, device: Device, session: Session | None) -> None:
-    """Have this in the store, whatever is true."""
-
-    async def work(change: Change) -> None:
-        change.tell("changed session", device.id)
-        if session is None:
-            change.delete(SESSIONS, device.id)
-        else:
-            change.put(SESSIONS, session, device.id)
-
-    await made.node.ledger.run(ADMIN, work)
-
-
-@pytest.mark.parametrize("what", ["of another boot", "not stored", "not in the kernel", "elsewhere"])
-def test_any_other_session_ends_in_both(tmp_path: Path, what: str) -> None:
-    async def work(made: MemoryTunnel, device: Device) -> None:
-        session = await made.sessions.login(device, PROOF)
-        if what == "of another boot":
-            await store(made, device, replace(session, boot="another"))
-        elif what == "not stored":
-            await store(made, device, None)
-        elif what == "not in the kernel":
-            made.gate.revoke(device.addresses[0])
-        else:
-            made.wireguard.at[PublicKey.parse(device.public_key)] = AWAY
-        await made.sessions.reconcile()
-        assert await is_closed(made, device)
 
     with_a_device(tmp_path, work)
 
