@@ -8,7 +8,6 @@ import struct
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from wardgate.runtime.batch import BatchUnsupportedError, read_batches
@@ -16,7 +15,16 @@ from wardgate.runtime.codec import Codec, IntCodec, RecordValue
 from wardgate.runtime.errors import WardgateError
 from wardgate.runtime.info import MapInfo, map_info
 from wardgate.runtime.layout.maps import MapType
-from wardgate.runtime.syscall import OBJECT_NAME_BYTES, Cmd, Fd, bpf, bpf_error, obj_get, obj_pin, raw_bpf
+from wardgate.runtime.syscall import (
+    OBJECT_NAME_BYTES,
+    Cmd,
+    Fd,
+    KernelObject,
+    bpf,
+    bpf_error,
+    obj_get,
+    raw_bpf,
+)
 from wardgate.runtime.views import MapView
 
 ANY, NO_EXIST, EXIST = 0, 1, 2
@@ -72,14 +80,14 @@ def object_name(name: str) -> bytes:
     return cleaned.encode()[: OBJECT_NAME_BYTES - 1]
 
 
-class Map:
+class Map(KernelObject):
     """A map by its fd, which it owns: a context manager. Keys and values are bytes.
 
     `name` is what errors say, `info` what the kernel said of the map when it was opened.
     """
 
     def __init__(self, fd: Fd, name: str = "") -> None:
-        self.fd = fd
+        super().__init__(fd)
         self.info: MapInfo = map_info(fd)
         self.name = name or self.info.name
         self.percpu = self.info.type in PERCPU_TYPES
@@ -126,22 +134,6 @@ class Map:
     def dup(self) -> Map:
         """The same map under another fd."""
         return Map(self.fd.dup(), self.name)
-
-    def pin(self, path: str | Path) -> None:
-        """Pin the map at `path`, on a bpffs."""
-        obj_pin(self.fd, path)
-
-    def close(self) -> None:
-        """Close the fd; the map lives on where it is pinned or used."""
-        self.fd.close()
-
-    def __enter__(self) -> Map:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"Map({self.name!r}, {self.fd!r})"

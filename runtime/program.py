@@ -7,7 +7,6 @@ import errno
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from wardgate.runtime.errors import VerifierError, WardgateError
@@ -20,9 +19,9 @@ from wardgate.runtime.syscall import (
     OBJECT_NAME_BYTES,
     Cmd,
     Fd,
+    KernelObject,
     bpf_error,
     obj_get,
-    obj_pin,
     raw_bpf,
 )
 from wardgate.runtime.verifier_log import read_log
@@ -80,11 +79,11 @@ class TracedFunction:
     btf: Fd | None
 
 
-class Program:
+class Program(KernelObject):
     """A loaded program by its fd, which it owns: a context manager."""
 
     def __init__(self, fd: Fd, name: str, kind: ProgramKind) -> None:
-        self.fd = fd
+        super().__init__(fd)
         self.name = name
         self.kind = kind
 
@@ -108,22 +107,6 @@ class Program:
     def info(self) -> ProgramInfo:
         """What the kernel says of it."""
         return program_info(self.fd)
-
-    def pin(self, path: str | Path) -> None:
-        """Pin the program at `path`, on a bpffs."""
-        obj_pin(self.fd, path)
-
-    def close(self) -> None:
-        """Close the fd; the program lives on where it is attached or pinned."""
-        self.fd.close()
-
-    def __enter__(self) -> Program:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"Program({self.name!r}, {self.kind.value}, {self.fd!r})"

@@ -13,7 +13,8 @@ import sys
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from wardgate.runtime import privileges
 from wardgate.runtime.errors import TOO_MANY_FILES, BpfError, PrivilegeError, UnsupportedError
@@ -188,6 +189,29 @@ def obj_get(path: str | Path) -> Fd:
     if result < 0:
         raise bpf_error(Cmd.OBJ_GET, -result, name=str(path), remedy=privileges.explain_pin(Path(path)))
     return Fd(result)
+
+
+class KernelObject:
+    """A map or program by its fd, which it owns: a context manager. Pinned or used, it lives on."""
+
+    def __init__(self, fd: Fd) -> None:
+        self.fd = fd
+
+    def pin(self, path: str | Path) -> None:
+        """Pin it at `path`, on a bpffs."""
+        obj_pin(self.fd, path)
+
+    def close(self) -> None:
+        """Close the fd."""
+        self.fd.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class _IdAttr(ctypes.Structure):

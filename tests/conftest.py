@@ -19,6 +19,7 @@ from pathlib import Path
 
 import kept_objects
 import pytest
+import sharing_out
 from hypothesis import HealthCheck, settings
 
 IN_CI = os.environ.get("WARDGATE_CI") == "1"
@@ -62,6 +63,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = [name for name in names if shutil.which(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}, which is not installed")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long."""
+    items.sort(key=lambda item: sharing_out.rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep modules together."""
+    return sharing_out.ByModule(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -57,7 +57,7 @@ inbound:
   alice:
     allow: ["open 9100/tcp 9100/udp"]
 """
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds in which a packet's fate must show; a loaded machine may need many, a fast one needs none."""
 
 _counter = itertools.count()

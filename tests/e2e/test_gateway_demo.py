@@ -41,7 +41,7 @@ def traces() -> list[str]:
 @pytest.mark.tool("wireguard-go")
 def test_with_root() -> None:
     before = traces()
-    done = subprocess.run(DEMO, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(DEMO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
@@ -111,13 +111,13 @@ def test_killed_half_way() -> None:
         else:
             pytest.fail("the demo ended before")
         demo.kill()
-        _, errors = demo.communicate(timeout=60)
+        _, errors = demo.communicate()
     finally:
         demo.kill()
         demo.wait()
     assert demo.returncode == -signal.SIGKILL
     assert "Traceback" not in errors
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     # After SIGKILL the kernel cleans up, and nobody is there to wait for it.
     while (descendants(marker) or traces() != before) and time.monotonic() < deadline:
         time.sleep(0.05)

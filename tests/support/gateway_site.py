@@ -41,10 +41,13 @@ STEP_S = 30
 _NUMBERS = itertools.count()
 PATIENCE_S = 60.0
 """How long to wait for what must come."""
+BRIEFLY_S = 1.0
+"""How long for what must not come, or is asked for again."""
 TUNNEL4, TUNNEL6 = "10.9.0.1", "fd09::1"
 PORT, ENROLMENT_PORT, SERVICE_PORT = 51_820, 8080, 7000
 OPEN, LAB, DENIED, NAMED = "10.0.0.5", "10.1.2.3", "10.2.0.9", "10.3.0.7"
 LAB6 = "fd00:1::3"
+GROUP = "group:admins"
 POLICY = f"""\
 version: 1
 tunnel: [10.9.0.0/16, "fd09::/64"]
@@ -140,6 +143,14 @@ class Site(Networks):
         self._clients += 1
         machine = Machine(self, name, self._clients)
         self._made.callback(machine.close)
+        return machine
+
+    def connected(self, name: str, user: str) -> Machine:
+        """A machine of a user in group:admins: enrolled and connected, and not logged in."""
+        machine = self.client(name)
+        answer = machine.enrol(self.token(user, "--group", GROUP))
+        assert answer.status_code == 200, answer.text
+        machine.connect()
         return machine
 
     def token(self, user: str, *options: object) -> str:
@@ -289,19 +300,22 @@ class Machine:
         self.at = there
         return there
 
-    def reaches(self, address: str, *, udp: bool = False, wait_s: float = 1.0) -> bool:
-        """Whether the service at `address` answers."""
+    def reaches(self, address: str, *, udp: bool = False, wait_s: float = PATIENCE_S) -> bool:
+        """Whether the service at `address` answers in time; datagrams are sent again meanwhile."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with self.namespace.enter():
             sock = socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+        deadline = time.monotonic() + wait_s
         with sock:
-            sock.settimeout(wait_s)
-            try:
-                sock.connect((address, SERVICE_PORT))
-                sock.sendall(b"hello")
-                return sock.recv(16) == b"hello"
-            except OSError:
-                return False
+            sock.settimeout(min(wait_s, 1.0) if udp else wait_s)
+            while True:
+                try:
+                    sock.connect((address, SERVICE_PORT))
+                    sock.sendall(b"hello")
+                    return sock.recv(16) == b"hello"
+                except OSError:
+                    if not udp or time.monotonic() >= deadline:
+                        return False
 
     def connection(self, address: str) -> socket.socket:
         """A TCP connection to the service at `address`; OSError."""

@@ -14,7 +14,9 @@ import httpx
 import pytest
 from gateway_api import Api
 from gateway_site import (
+    BRIEFLY_S,
     ENROLMENT_PORT,
+    GROUP,
     LAB,
     OPEN,
     OUTSIDE,
@@ -32,7 +34,6 @@ from wardgate.cli.demo.x25519 import generate
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
 ATTEMPTS = 3
-GROUP = "group:admins"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def connected(running: Site, api: Api, user: str, name: str) -> Machine:
     answer = machine.enrol(token(api, user))
     assert answer.status_code == 200, answer.text
     machine.connect()
-    eventually(lambda: machine.reaches(OPEN))
+    eventually(lambda: machine.reaches(OPEN, wait_s=BRIEFLY_S))
     return machine
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import warm_command
 from gateway_api import Api
-from gateway_site import LAB, OPEN, Machine, Site, eventually
+from gateway_site import BRIEFLY_S, LAB, OPEN, Machine, Site, eventually
 from wardgate.cli.demo.links import Links
 from wardgate.gateway.network.links import find_link, remove_link
 from wardgate.runtime.gate import Gate
@@ -24,8 +24,6 @@ from wardgate.runtime.maps import Map
 from wardgate.runtime.pins import GatePins
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
-
-GROUP = "group:admins"
 
 
 @pytest.fixture(scope="module")
@@ -180,19 +178,10 @@ def running(made: Site) -> Site:
 @pytest.fixture(scope="module")
 def alice(running: Site) -> Machine:
     """A device with a session."""
-    machine = running.client("laptop")
-    assert machine.enrol(running.token("alice", "--group", GROUP)).status_code == 200
-    machine.connect()
+    machine = running.connected("laptop", "alice")
     machine.set_up()
-    log_in(machine)
+    machine.log_in_again()
     return machine
-
-
-def log_in(machine: Machine) -> None:
-    code, *machine.recovery = machine.recovery
-    machine.browser.get("/login?method=recovery")
-    machine.browser.submit("/login", code=code)
-    assert "You are logged in" in machine.browser.text, machine.browser.text
 
 
 def test_a_second_start_says_who_runs_it_and_harms_nothing(running: Site, alice: Machine) -> None:
@@ -226,7 +215,7 @@ def test_a_disk_that_is_full_meanwhile_takes_nothing_from_anybody(running: Site,
         eventually(lambda: api.get("/status")["problems"] == [])
         assert api.get("/audit/verify")["broken"] is None
         eventually(lambda: [one["state"] for one in api.get("/sessions")] == ["none"])
-    log_in(alice)
+    alice.log_in_again()
     assert alice.reaches(LAB)
 
 
@@ -243,7 +232,7 @@ def test_a_tunnel_that_was_put_down_is_a_problem_until_it_is_up(running: Site, a
     # Going down takes the routes along.
     running.kill(signal.SIGTERM)
     running.start()
-    eventually(lambda: alice.reaches(LAB))
+    eventually(lambda: alice.reaches(LAB, wait_s=BRIEFLY_S))
 
 
 def test_a_gate_that_was_taken_off_ends_the_gateway_and_closes_the_tunnel(
@@ -255,10 +244,10 @@ def test_a_gate_that_was_taken_off_ends_the_gateway_and_closes_the_tunnel(
     assert "no gate guards it" in said
     assert not is_open(running)
     running.start()
-    eventually(lambda: alice.reaches(OPEN))
+    eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
     # The gate is another, which knows of no login.
     assert not alice.reaches(LAB, wait_s=0.3)
-    log_in(alice)
+    alice.log_in_again()
     assert alice.reaches(LAB)
 
 
@@ -284,9 +273,9 @@ def test_what_another_release_left_is_not_gone_on_with_and_goes_on_enforcing(
     assert not is_open(running)
     assert not alice.reaches(OPEN, wait_s=0.3)
     running.start()
-    eventually(lambda: alice.reaches(OPEN))
+    eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
     assert not alice.reaches(LAB, wait_s=0.3)
-    log_in(alice)
+    alice.log_in_again()
     assert alice.reaches(LAB)
 
 
@@ -303,8 +292,8 @@ def test_a_tunnel_that_is_gone_ends_the_gateway_and_the_next_start_makes_it_anew
     assert status == 3
     assert f"{running.interface}: its interface is gone" in said
     running.start()
-    eventually(lambda: alice.reaches(OPEN))
-    log_in(alice)
+    eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
+    alice.log_in_again()
     assert alice.reaches(LAB)
     with Api(running.socket) as api:
         assert api.get("/status")["problems"] == []

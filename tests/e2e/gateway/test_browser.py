@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from gateway_site import (
+    BRIEFLY_S,
     ENROLMENT_PORT,
     LAB,
     OUTSIDE,
@@ -84,8 +85,8 @@ def test_the_whole_way(running: Site, machine: Machine, page: Page) -> None:
     # In another thread: the browser's driver has an event loop in this one, and netlink wants its own.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(machine.configure, configuration).result()
-    eventually(lambda: machine.reaches("10.0.0.5"))
-    assert not machine.reaches(LAB)
+    eventually(lambda: machine.reaches("10.0.0.5", wait_s=BRIEFLY_S))
+    assert not machine.reaches(LAB, wait_s=BRIEFLY_S)
 
     page.goto(f"http://{TUNNEL4}/")
     assert "alice" in page.inner_text("main")
@@ -115,7 +116,7 @@ def test_the_whole_way(running: Site, machine: Machine, page: Page) -> None:
 
     # The page that was loaded then may not listen yet when a packet is dropped: so there are more of them.
     def told() -> bool:
-        assert not machine.reaches(LAB)
+        assert not machine.reaches(LAB, wait_s=BRIEFLY_S)
         return LAB in page.inner_text("main")
 
     eventually(told)

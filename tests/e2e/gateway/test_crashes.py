@@ -16,7 +16,7 @@ import httpx
 import pytest
 from gateway_api import Api
 from gateway_probes import Deeds, Prober, Span
-from gateway_site import LAB, OPEN, Machine, Site, eventually, site
+from gateway_site import GROUP, LAB, OPEN, Machine, Site, eventually, site
 from wardgate.cli.demo.x25519 import generate
 from wardgate.runtime.gate import Gate
 
@@ -24,7 +24,6 @@ pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
 CRASHES = int(os.environ.get("WARDGATE_CRASHES", "5"))
 SEED = int(os.environ.get("WARDGATE_CRASHES_SEED", "1"))
-GROUP = "group:admins"
 
 
 class Person(threading.Thread):
@@ -146,14 +145,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield made
 
 
-def connected(site: Site, name: str, user: str) -> Machine:
-    machine = site.client(name)
-    answer = machine.enrol(site.token(user, "--group", GROUP))
-    assert answer.status_code == 200, answer.text
-    machine.connect()
-    return machine
-
-
 def agrees(site: Site, people: list[Person]) -> None:
     """Store, gate and WireGuard say the same, and nothing that may not be lost was lost."""
     with Api(site.socket) as api:
@@ -185,7 +176,7 @@ def test_whenever_it_is_killed_nothing_passes_that_may_not(running: Site) -> Non
     dice = random.Random(SEED)
     serves = threading.Event()
     people = [
-        Person(running, connected(running, f"laptop{n}", user), user, serves, f"{SEED} {user}")
+        Person(running, running.connected(f"laptop{n}", user), user, serves, f"{SEED} {user}")
         for n, user in enumerate(("alice", "bob", "carol"))
     ]
     probers = [Prober(person.machine, person.deeds) for person in people]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from gateway_api import Api
-from gateway_site import DENIED, GREETING, LAB, LAB6, OPEN, Machine, Site, eventually, site
+from gateway_site import BRIEFLY_S, DENIED, GREETING, LAB, LAB6, OPEN, Machine, Site, eventually, site
 from wardgate.cli.demo.namespace import NetNamespace
 from wardgate.gateway.records import SESSIONS
 from wardgate.gateway.store import Put, SqliteStore, Transaction
@@ -30,11 +30,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def alice(running: Site) -> Machine:
     """A device that is enrolled and connected, whose user has not logged in."""
-    machine = running.client("laptop")
-    answer = machine.enrol(running.token("alice", "--group", "group:admins"))
-    assert answer.status_code == 200, answer.text
-    machine.connect()
-    return machine
+    return running.connected("laptop", "alice")
 
 
 def is_closed(machine: Machine) -> bool:
@@ -55,9 +51,9 @@ def test_a_token_goes_as_soon_as_it_has_expired(running: Site) -> None:
 
 
 def test_without_a_login_only_what_needs_none_is_open(alice: Machine) -> None:
-    eventually(lambda: alice.reaches(OPEN))
+    eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
     assert is_closed(alice)
-    assert not alice.reaches(DENIED)
+    assert not alice.reaches(DENIED, wait_s=BRIEFLY_S)
 
 
 def test_the_portal_is_inside_of_the_tunnel_only(running: Site, alice: Machine) -> None:
@@ -72,7 +68,7 @@ def test_the_portal_is_inside_of_the_tunnel_only(running: Site, alice: Machine) 
 def test_a_login_opens_what_it_should_and_nothing_else(running: Site, alice: Machine) -> None:
     alice.log_in()
     assert is_open(alice)
-    assert not alice.reaches(DENIED)
+    assert not alice.reaches(DENIED, wait_s=BRIEFLY_S)
     (listed,) = running.sessions()
     assert listed["device"]["user"] == "alice"
 
@@ -168,7 +164,7 @@ def test_a_removed_device_is_nobody(running: Site, alice: Machine) -> None:
     assert is_open(alice)
     running.wardgate("gateway", "devices", "remove", "alice/laptop")
     assert is_closed(alice)
-    assert not alice.reaches(OPEN)
+    assert not alice.reaches(OPEN, wait_s=BRIEFLY_S)
 
 
 def test_the_audit_log_tells_it_all_and_no_secret(running: Site, alice: Machine) -> None:
@@ -189,9 +185,7 @@ def test_sessions_expire_and_fall_idle_in_the_kernel(tmp_path: Path) -> None:
     ) as made:
         before = state_of(made.gateway)
         made.start()
-        machine = made.client("phone")
-        machine.enrol(made.token("bob", "--group", "group:admins"))
-        machine.connect()
+        machine = made.connected("phone", "bob")
         machine.log_in()
         begun = time.monotonic()
         while time.monotonic() < begun + 8:
@@ -202,7 +196,7 @@ def test_sessions_expire_and_fall_idle_in_the_kernel(tmp_path: Path) -> None:
         machine.log_in_again()
         assert machine.reaches(LAB)
         time.sleep(6)
-        assert not machine.reaches(LAB)
+        assert not machine.reaches(LAB, wait_s=BRIEFLY_S)
         eventually(lambda: not made.sessions())
         entries = made.wardgate("gateway", "audit", "list", "--last", "1000")
         reasons = {one["details"].get("reason") for one in entries}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from gateway_api import Api
-from gateway_site import LAB, NAMED, OPEN, Machine, Site, eventually
+from gateway_site import BRIEFLY_S, LAB, NAMED, OPEN, Machine, Site, eventually
 from name_server import NameServer
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
@@ -84,7 +84,7 @@ def problems(site: Site) -> dict[str, str]:
 
 def test_a_record_that_changes_and_a_server_that_dies(made: tuple[Site, Zone, Machine]) -> None:
     site, zone, machine = made
-    eventually(lambda: machine.reaches(OPEN))
+    eventually(lambda: machine.reaches(OPEN, wait_s=BRIEFLY_S))
     assert not machine.reaches(NAMED, wait_s=0.3)
 
     # The name moves: the new address passes, and the old one for a while.

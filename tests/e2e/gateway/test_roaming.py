@@ -13,7 +13,19 @@ from ipaddress import IPv4Address
 
 import pytest
 from gateway_api import Api
-from gateway_site import LAB, LAB6, OPEN, OUTSIDE, PORT, Machine, Site, eventually, site
+from gateway_site import (
+    BRIEFLY_S,
+    LAB,
+    LAB6,
+    OPEN,
+    OUTSIDE,
+    PATIENCE_S,
+    PORT,
+    Machine,
+    Site,
+    eventually,
+    site,
+)
 from wardgate.cli.demo.gateway.networks import UPLINK
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
@@ -39,10 +51,7 @@ def api(running: Site) -> Iterator[Api]:
 
 
 def connected(running: Site, user: str) -> Machine:
-    machine = running.client(f"{user}s-laptop")
-    answer = machine.enrol(running.token(user, "--group", "group:admins"))
-    assert answer.status_code == 200, answer.text
-    machine.connect()
+    machine = running.connected(f"{user}s-laptop", user)
     machine.set_up()
     return machine
 
@@ -55,16 +64,8 @@ def alice(running: Site) -> Machine:
 @pytest.fixture(scope="module")
 def bob(running: Site) -> Machine:
     machine = connected(running, "bob")
-    log_in(machine)
+    machine.log_in_again()
     return machine
-
-
-def log_in(machine: Machine) -> None:
-    """By the next of the recovery codes."""
-    code, *machine.recovery = machine.recovery
-    machine.browser.get("/login?method=recovery")
-    machine.browser.submit("/login", code=code)
-    assert "You are logged in" in machine.browser.text, machine.browser.text
 
 
 def is_authorised(api: Api, user: str) -> bool:
@@ -77,7 +78,7 @@ def flow(machine: Machine) -> socket.socket:
     with machine.namespace.enter():
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.connect((LAB, 7000))
-    sock.settimeout(20)
+    sock.settimeout(PATIENCE_S)
     sock.send(b"first")
     assert sock.recv(16) == b"first"
     sock.settimeout(0.2)
@@ -99,7 +100,7 @@ def answers(sock: socket.socket) -> bool:
 def test_moving_ends_the_session_and_what_it_had_opened(
     running: Site, api: Api, alice: Machine, bob: Machine
 ) -> None:
-    log_in(alice)
+    alice.log_in_again()
     assert running.wardgate("gateway", "status")["roaming"]["detector"] == "underlay"
     with flow(alice) as datagrams, flow(bob) as other, alice.connection(LAB) as connection:
         connection.sendall(b"before")
@@ -107,7 +108,7 @@ def test_moving_ends_the_session_and_what_it_had_opened(
         before = alice.at
         after = alice.move()
         # The flow goes on from the new address, until it is seen where it comes from.
-        eventually(lambda: not answers(datagrams) and alice.reaches(OPEN))
+        eventually(lambda: not answers(datagrams) and alice.reaches(OPEN, wait_s=BRIEFLY_S))
         eventually(lambda: not is_authorised(api, "alice"))
         connection.settimeout(0.5)
         connection.sendall(b"after")
@@ -122,10 +123,10 @@ def test_moving_ends_the_session_and_what_it_had_opened(
         assert re.fullmatch(
             rf"moved from {re.escape(before)}:\d+ to {re.escape(after)}:\d+", told[-1]["details"]["reason"]
         )
-        log_in(alice)
+        alice.log_in_again()
         assert answers(datagrams)
         # What was sent in between was dropped; TCP sends it again.
-        connection.settimeout(20)
+        connection.settimeout(PATIENCE_S)
         assert connection.recv(16) == b"after"
     assert is_authorised(api, "bob")
 
@@ -136,7 +137,7 @@ def test_whoever_moved_while_nobody_looked_is_found_out_at_the_start(
     assert is_authorised(api, "alice")
     running.kill()
     alice.move()
-    eventually(lambda: alice.reaches(OPEN))
+    eventually(lambda: alice.reaches(OPEN, wait_s=BRIEFLY_S))
     running.start()
     assert not alice.reaches(LAB, wait_s=0.3)
     with Api(running.socket) as anew:
@@ -149,7 +150,7 @@ def test_a_flood_with_false_sources_logs_nobody_out_and_is_looked_at_seldom(
     running: Site, alice: Machine, bob: Machine
 ) -> None:
     with Api(running.socket) as api:
-        log_in(alice)
+        alice.log_in_again()
 
         def dumps() -> int:
             text = api.text("/metrics")
@@ -168,12 +169,12 @@ def test_a_flood_with_false_sources_logs_nobody_out_and_is_looked_at_seldom(
         assert bob.reaches(LAB)
         # And one that moves is still seen.
         alice.move()
-        eventually(lambda: not alice.reaches(LAB, wait_s=0.2) and alice.reaches(OPEN))
+        eventually(lambda: not alice.reaches(LAB, wait_s=0.2) and alice.reaches(OPEN, wait_s=BRIEFLY_S))
         eventually(lambda: not is_authorised(api, "alice"))
 
 
 def test_where_roaming_is_ignored_a_session_goes_along(running: Site, alice: Machine, bob: Machine) -> None:
-    log_in(alice)
+    alice.log_in_again()
     running.kill(signal.SIGTERM)
     with running.file.open("a") as file:
         file.write("roaming: {on_roam: ignore}\n")

@@ -18,7 +18,7 @@ from wardgate.gateway.compiling.programs import compile_program
 from wardgate.gateway.roaming import Detector, OnRoam, Roamed, Watched, carriers
 from wardgate.gateway.roaming import underlay as underlay_module
 from wardgate.gateway.roaming.carriers import Carriers
-from wardgate.gateway.roaming.pace import Bounds
+from wardgate.gateway.roaming.pace import FOLLOW_UPS, Bounds
 from wardgate.gateway.roaming.polling import PollingDetector
 from wardgate.gateway.roaming.sources import underlay_source
 from wardgate.gateway.roaming.underlay import UnderlayDetector
@@ -31,10 +31,9 @@ from benchmarks.roaming_tunnel import PORT, RoamingTunnel
 pytestmark = [pytest.mark.root, pytest.mark.tool("wireguard-go")]
 
 MOVES = 15
-MEDIAN_SECONDS = 0.05
 FORGED = 30_000
 PEERS = 10_000
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +123,8 @@ def test_a_client_that_moves_is_found_soon(tunnel, program, record_property, use
             assert listener.found.empty()
         median = statistics.median(seconds)
         record_property("median_ms", median * 1000)
-        assert median <= MEDIAN_SECONDS, seconds
+        # By one of the early looks, and not by that which comes when nobody waits any more.
+        assert median < FOLLOW_UPS[-1], seconds
 
     run(tunnel, work)
 

@@ -63,21 +63,22 @@ class Net:
     CLIENT = "10.77.0.2"
     SECOND = "10.77.0.3"
     PORT = 7000
-    WAIT = 0.15
+    PATIENCE = 60.0
+    BRIEFLY = 0.15
+    """Delivery over veth is done by the softirq of the sender's own CPU, so that what is to come is there
+    almost at once: a short wait shows that nothing does."""
 
-    def from_device(self, source: str = CLIENT, wait: float = WAIT) -> bool:
+    def from_device(self, source: str = CLIENT, wait: float = PATIENCE) -> bool:
         """Whether a datagram from the device's address reaches the gateway within `wait` seconds."""
         return self._passes(self.client_sockets[source], self.gateway_socket, self.GATEWAY, wait)
 
-    def to_device(self, destination: str = CLIENT, wait: float = WAIT) -> bool:
+    def to_device(self, destination: str = CLIENT, wait: float = PATIENCE) -> bool:
         """Whether a datagram from the gateway reaches the device's address within `wait` seconds."""
         return self._passes(self.gateway_socket, self.client_sockets[destination], destination, wait)
 
     def _passes(self, sender: socket.socket, receiver: socket.socket, address: str, wait: float) -> bool:
         token = os.urandom(8)
         sender.sendto(token, (address, self.PORT))
-        # Delivery over veth is done by the softirq of the sender's own CPU, so that what is to come
-        # is there almost at once: a short wait decides.
         while select.select([receiver], [], [], wait)[0]:
             if receiver.recv(64) == token:
                 return True

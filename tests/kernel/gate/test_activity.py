@@ -40,7 +40,7 @@ def test_totals_rates_and_what_is_uncovered(net, gate) -> None:
     assert abs(datetime.now(UTC) - before.loaded) < timedelta(minutes=5)
     for _ in range(4):
         assert net.from_device()
-    assert not net.from_device(net.SECOND)
+    assert not net.from_device(net.SECOND, wait=net.BRIEFLY)
     after = gate.activity()
     assert [(hit.rule.line, hit.count.packets) for hit in after.rules] == [(11, 4), (12, 1), (13, 0)]
     assert [rule.line for rule in after.uncovered] == [13]
@@ -70,7 +70,7 @@ def test_rates_after_a_swap_and_a_rollback(net, gate, build) -> None:
 
 def test_the_command(net, gate) -> None:
     assert net.from_device()
-    assert not net.from_device(net.SECOND)
+    assert not net.from_device(net.SECOND, wait=net.BRIEFLY)
     shown = top(gate, "--once")
     assert f"{gate.name} on {net.device}, generation 1, since " in shown
     assert "from devices  deny rule  1" in shown

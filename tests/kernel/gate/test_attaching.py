@@ -39,16 +39,16 @@ def test_each_rung_drops_swaps_and_goes(net, gate_name, build, hook, rungs) -> N
         forced = (rungs or [])[:1] * 2 if hook == "tc" else rungs
         assert hook_rungs(gate) == (forced or best)
         assert gate.status().enforcing
-        assert not net.from_device()
-        assert not net.to_device()
+        assert not net.from_device(wait=net.BRIEFLY)
+        assert not net.to_device(wait=net.BRIEFLY)
         gate.set_devices([ALICE])
         assert net.from_device()
         assert net.to_device()
-        assert not net.from_device(net.SECOND)
-        assert not net.to_device(net.SECOND)
+        assert not net.from_device(net.SECOND, wait=net.BRIEFLY)
+        assert not net.to_device(net.SECOND, wait=net.BRIEFLY)
         gate.swap(build(CLOSED))
-        assert not net.from_device()
-        assert not net.to_device()
+        assert not net.from_device(wait=net.BRIEFLY)
+        assert not net.to_device(wait=net.BRIEFLY)
         gate.rollback()
         assert net.from_device()
         assert net.to_device()
@@ -138,7 +138,7 @@ def test_a_foreign_program_in_the_gates_link_is_seen_and_replaced(net, gate_name
         (first,) = generations(GatePins(gate_name))
         with obj_get(GatePins(gate_name).links / "egress") as link, first.program(Hook.EGRESS) as ours:
             links.update(link, foreign.programs["gate_egress"].fd, ours.fd)
-        assert not net.to_device()
+        assert not net.to_device(wait=net.BRIEFLY)
         assert not gate.status().enforcing
         with pytest.raises(StateError, match="run it again"):
             gate.swap(build(CLOSED))

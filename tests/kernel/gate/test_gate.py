@@ -98,7 +98,7 @@ def test_a_device_made_anew_gets_its_gate_back(net, gate_name, build) -> None:
         assert gate.sessions.get(net.CLIENT).state is SessionState.AUTHORISED
         # The sockets are bound to addresses that went and came back.
         assert net.from_device()
-        assert not net.from_device(net.SECOND)
+        assert not net.from_device(net.SECOND, wait=net.BRIEFLY)
         net.remake_device()
         make(net, gate_name, build(OPEN))
         assert gate.status().generation == 4
@@ -115,7 +115,7 @@ def test_a_gate_that_lost_one_hook_gets_it_back(net, gate_name, build) -> None:
         assert net.to_device(net.SECOND)
         make(net, gate_name, build(OPEN))
         assert hook_rungs(gate) == [Rung.CLSACT, Rung.TCX]
-        assert not net.to_device(net.SECOND)
+        assert not net.to_device(net.SECOND, wait=net.BRIEFLY)
         assert net.to_device()
 
 
@@ -144,7 +144,7 @@ def test_adopting_with_other_code_of_the_same_policy_swaps(net, gate_name, build
         gate.set_devices([ALICE])
         make(net, gate_name, other)
         assert gate.status().generation == 2
-        assert not net.from_device()
+        assert not net.from_device(wait=net.BRIEFLY)
         make(net, gate_name, other)
         assert gate.status().generation == 2
 
@@ -288,9 +288,9 @@ def test_drops_are_shown_with_their_policy_line(net, gate_name, build) -> None:
         gate.set_devices([ALICE, BOB])
         assert list(gate.events(0)) == []
         assert net.from_device()
-        assert not net.from_device(net.SECOND)
+        assert not net.from_device(net.SECOND, wait=net.BRIEFLY)
         gate.swap(build(CLOSED, OPEN, subjects={"bob": 2}))
-        assert not net.to_device()
+        assert not net.to_device(wait=net.BRIEFLY)
         bob, alice = gate.events(0)
         assert (bob.user, bob.direction, bob.reason) == ("bob", Direction.FROM_DEVICE, Reason.DENY_RULE)
         assert (str(bob.source), str(bob.destination)) == (net.SECOND, net.GATEWAY)
@@ -310,7 +310,7 @@ def test_events_have_one_reader_and_end_with_the_gate(net, gate_name, build) -> 
     with net.at_gateway():
         gate = make(net, gate_name, build(OPEN))
         seen = gate.events()
-        assert not net.from_device()
+        assert not net.from_device(wait=net.BRIEFLY)
         assert next(seen).reason is Reason.NO_DEVICE
         with pytest.raises(LockError, match="read events"):
             next(gate.events(0))
@@ -328,11 +328,11 @@ def test_killing_the_process_leaves_enforcement(net, gate_name, build) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
         assert net.from_device()
-        assert not net.from_device(net.SECOND)
+        assert not net.from_device(net.SECOND, wait=net.BRIEFLY)
         gate = Gate.open(gate_name)
         assert gate.status().enforcing
         gate.sessions.revoke(net.CLIENT)
-        assert not net.from_device()
+        assert not net.from_device(wait=net.BRIEFLY)
 
 
 def test_swapping_under_traffic_never_shows_a_third_verdict(net, gate_name, build) -> None:

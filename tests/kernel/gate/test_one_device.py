@@ -43,7 +43,7 @@ def test_a_device_comes_changes_and_goes(net, gate) -> None:
     put = gate.put_device(ALICE)
     assert (put.user, put.addresses, put.record.deadline) == ("alice", ALICE.addresses, 0)
     assert put.slot != gate.devices.find(net.SECOND).slot
-    assert not net.from_device()
+    assert not net.from_device(wait=net.BRIEFLY)
     assert last_reason(gate) is Reason.NEEDS_LOGIN
     gate.sessions.grant(net.CLIENT, 60)
     assert net.from_device()
@@ -54,7 +54,7 @@ def test_a_device_comes_changes_and_goes(net, gate) -> None:
     gate.sessions.lock(net.CLIENT)
     gate.put_device(DeviceSpec.of("alice", "fd77::2"))
     assert gate.devices.find("fd77::2").locked
-    assert not net.from_device()
+    assert not net.from_device(wait=net.BRIEFLY)
     assert last_reason(gate) is Reason.NO_DEVICE
     gone = gate.remove_device("fd77::2")
     assert (gone.slot, gone.user) == (put.slot, "alice")
@@ -75,9 +75,9 @@ def test_a_removal_is_seen_by_the_next_packet_in_both_directions(net, gate) -> N
     assert net.from_device()
     assert net.to_device()
     gate.remove_device(net.CLIENT)
-    assert not net.from_device()
+    assert not net.from_device(wait=net.BRIEFLY)
     assert last_reason(gate) is Reason.NO_DEVICE
-    assert not net.to_device()
+    assert not net.to_device(wait=net.BRIEFLY)
     assert net.from_device(net.SECOND)
 
 

@@ -48,7 +48,7 @@ def test_an_edited_group_is_enforced_without_another_generation(net, gate_name, 
         gate.set_devices([DeviceSpec.of("alice", net.CLIENT), DeviceSpec.of("olaf", net.SECOND)])
         gate.sessions.grant(net.CLIENT, 600)
         gate.sessions.grant(net.SECOND, 600)
-        assert not net.from_device()
+        assert not net.from_device(wait=net.BRIEFLY)
         assert net.from_device(net.SECOND)
         programs = set((GatePins(gate_name).generations / "1").iterdir())
 
@@ -66,9 +66,9 @@ def test_an_edited_group_is_enforced_without_another_generation(net, gate_name, 
         edit(path, "ops: [olaf]", "ops: [alice]")
         assert gate.reassign(recompiler.compile().manifest) == ["alice", "olaf"]
         assert net.from_device()
-        assert not net.from_device(net.SECOND)
+        assert not net.from_device(net.SECOND, wait=net.BRIEFLY)
         gate.sessions.revoke(net.CLIENT)
-        assert not net.from_device()
+        assert not net.from_device(wait=net.BRIEFLY)
         assert gate.sessions.get(net.SECOND).state is SessionState.AUTHORISED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -83,11 +84,14 @@ def test_a_full_buffer_refuses_and_goes_on_when_read(loaded, ring) -> None:
     assert list(ring.read()) == [b"z"]
 
 
+@pytest.mark.allow_skip("with one processor nobody sees a program at work")
 def test_what_stands_after_an_unfinished_record_waits_for_it(loaded, ring) -> None:
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("needs two processors: the program, and who looks at what it does")
     # The program is busy between reservation and submission for some milliseconds; whether this
     # thread gets to see it then is up to the scheduler, so there are many attempts.
     seen = 0
-    for _ in range(200):
+    for _ in range(5_000):
         worker = threading.Thread(target=talk, args=(loaded, 2))
         worker.start()
         while worker.is_alive() and not ring.pending:

@@ -57,12 +57,13 @@ def file(inspection, tmp_path_factory):
 def opened(browser, file):
     """The page, and what it complains about, and asks for."""
     tab = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    tab.set_default_timeout(0)
     said, asked = [], []
     tab.on("console", lambda message: said.append(message.text))
     tab.on("pageerror", lambda error: said.append(str(error)))
     tab.on("request", lambda request: asked.append(request.url))
     tab.goto(f"file://{file}")
-    tab.wait_for_selector("html[data-ready]", state="attached", timeout=0)
+    tab.wait_for_selector("html[data-ready]", state="attached")
     return tab, said, asked
 
 
@@ -228,7 +229,7 @@ def test_light_and_dark(view):
     assert background(view) == "rgb(255, 255, 255)"
     view.emulate_media(color_scheme="dark")
     view.reload()
-    view.wait_for_selector("html[data-ready]", state="attached", timeout=0)
+    view.wait_for_selector("html[data-ready]", state="attached")
     assert background(view) == "rgb(22, 24, 27)"
     lit = view.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--text')")
     assert lit.strip() == "#e4e6e9"
