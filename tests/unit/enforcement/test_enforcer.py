@@ -127,16 +127,16 @@ def test_a_device_that_is_gone_is_forgotten_and_the_other_goes_on(tmp_path: Path
 def test_another_key_takes_the_access_of_the_one_before_first(tmp_path: Path) -> None:
     async def work(following: Following) -> None:
         made, seen = following.made, []
-        laptop, _ = made.world.devices.values()
+        one, other = made.world.devices.values()
 
         def told(_: Any) -> None:
-            seen.append((len(made.gate.granted), {str(one) for one in made.wireguard.at}))
+            seen.append((len(made.gate.granted), {str(peer) for peer in made.wireguard.at}))
 
         made.wireguard.told = told
-        await following.node.devices.replace_key(ADMIN, laptop.id, key(3))
+        await following.node.devices.replace_key(ADMIN, one.id, key(3))
         await following.settled()
-        assert seen == [(1, {key(2)})]
-        assert {str(one) for one in made.wireguard.at} == {key(2), key(3)}
+        assert seen == [(1, {other.public_key})]
+        assert {str(peer) for peer in made.wireguard.at} == {other.public_key, key(3)}
 
     follow(tmp_path, work)
 
