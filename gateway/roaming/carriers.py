@@ -14,7 +14,7 @@ from typing import Final
 from wardgate.gateway.roaming.pins import RoamingPins
 from wardgate.runtime import links, netlink
 from wardgate.runtime.errors import WardgateError
-from wardgate.runtime.info import link_info
+from wardgate.runtime.info import link_info, program_info
 from wardgate.runtime.links import AttachType
 from wardgate.runtime.netlink import Block, FilterPlace, Interface, NetlinkError
 from wardgate.runtime.syscall import Fd
@@ -35,6 +35,7 @@ class Carriers:
         """`port` is the one that the program watches. Nothing is attached before `refresh`. NetlinkError.
         `use_links` False: clsact alone."""
         self._program = program
+        self._program_id = program_info(program).id
         self._port = port
         self._tunnel = tunnel
         self._pins = pins
@@ -118,9 +119,14 @@ class Carriers:
         netlink.add_filter(index, Block.INGRESS, self._program, _FILTER_NAME, _place(self._port))
 
     def _is_attached(self, index: int) -> bool:
-        """False for a link whose interface has gone, and another has its number."""
+        """False where the interface has gone, and another has its number; or somebody took a filter off."""
         link = self._links.get(index)
-        return link is None or link_info(link).ifindex == index
+        if link is not None:
+            return link_info(link).ifindex == index
+        try:
+            return any(one.program_id == self._program_id for one in netlink.filters(index, Block.INGRESS))
+        except NetlinkError:
+            return False
 
     def _release(self, index: int) -> None:
         link = self._links.pop(index, None)

@@ -189,6 +189,11 @@ def test_peers_that_are_idle_cost_nothing(tunnel, program):
             assert before.watched == PEERS + 1
             await asyncio.sleep(3.0)
             assert detector.status().dumps == before.dumps
+            # Nor does one that sends from where it is known to be.
+            for _ in range(2):
+                await asyncio.to_thread(tunnel.send)
+                await asyncio.sleep(1.1)
+            assert detector.status().asked == before.asked
 
     run(tunnel, work)
 

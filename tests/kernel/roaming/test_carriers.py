@@ -13,6 +13,7 @@ from wardgate.gateway.roaming.carriers import Carriers, remove_filters
 from wardgate.gateway.roaming.objects import read_program
 from wardgate.gateway.roaming.pins import RoamingPins
 from wardgate.runtime import netlink
+from wardgate.runtime.info import link_info
 from wardgate.runtime.netlink import Block
 from wardgate.runtime.object import load_object
 from wardgate.runtime.program import Program
@@ -67,6 +68,23 @@ def test_ports_of_a_bridge_are_seen_on_the_bridge(carriers, links):
     links.enslave("eth0", "br0")
     carriers.refresh()
     assert carriers.names == ("br0", "lo")
+
+
+def test_another_interface_with_the_number_of_one_that_went(carriers, links, program):
+    from pyroute2 import IPRoute
+
+    carriers.refresh()
+    index = links.index("eth0")
+    links.remove("eth0")
+    with links.namespace.enter(), IPRoute() as netlink_:
+        netlink_.link("add", ifname="eth1", kind="veth", peer="eth2", index=index)
+    assert carriers.refresh()
+    assert carriers.names == ("eth1", "eth2", "lo")
+    link = carriers._links.get(index)
+    if link is None:
+        assert filters(links, "eth1") == [program.info.id]
+    else:
+        assert link_info(link).ifindex == index
 
 
 def test_interfaces_that_come_and_go(carriers, links):

@@ -13,6 +13,7 @@ from wardgate.gateway.roaming import (
     Roamed,
     Tunnel,
     Watched,
+    choose,
     open_detector,
 )
 from wardgate.gateway.roaming.choose import IgnoringDetector
@@ -56,6 +57,17 @@ def test_a_compiler_that_is_missing_is_a_cause_for_each():
     detector = open_detector(tunnel(in_kernel=True), Peers().dump, OnRoam.HANDSHAKE, compile_for=no_compiler)
     assert [one.cause for one in detector.refused] == ["there is no clang"] * 2
     assert detector.status().on_roam is OnRoam.HANDSHAKE
+
+
+@pytest.mark.parametrize("on_roam", [OnRoam.CHALLENGE, OnRoam.IGNORE])
+def test_what_ends_sessions_in_the_kernel_is_taken_away_where_another_is_taken(monkeypatch, on_roam):
+    """Its slots are those of sessions that nobody hands over to it any more."""
+    removed = []
+    monkeypatch.setattr(choose.fentry, "remove", removed.append)
+    open_detector(
+        tunnel(in_kernel=False), Peers().dump, on_roam, allowed=("polling",), compile_for=no_compiler
+    )
+    assert removed == ["unit"]
 
 
 def test_what_the_settings_leave_out_is_not_tried():

@@ -53,6 +53,16 @@ def test_a_login_is_in_store_and_kernel_and_watched(tmp_path: Path) -> None:
     with_a_device(tmp_path, work)
 
 
+def test_what_the_kernel_does_not_take_is_not_stored_either(tmp_path: Path) -> None:
+    async def work(made: MemoryTunnel, device: Device) -> None:
+        made.gate.lock(device.addresses[0])
+        with pytest.raises(RefusedError, match="locked"):
+            await made.sessions.login(device, PROOF)
+        assert await is_closed(made, device)
+
+    with_a_device(tmp_path, work)
+
+
 def test_a_session_is_stored_and_watched_before_it_is_granted(tmp_path: Path) -> None:
     async def work(made: MemoryTunnel, device: Device) -> None:
         grant, loop = made.tunnel.grant, asyncio.get_running_loop()
@@ -301,6 +311,38 @@ def test_a_session_that_is_gone_from_the_store_ends_unless_another_began(tmp_pat
         await made.node.ledger.run(ADMIN, take)
         await made.sessions.ended(device)
         assert await is_closed(made, device)
+
+    with_a_device(tmp_path, work)
+
+
+def test_no_login_comes_between_the_look_for_a_session_and_its_end(tmp_path: Path) -> None:
+    async def work(made: MemoryTunnel, device: Device) -> None:
+        get, logins = made.node.ledger.get, list[asyncio.Task[Any]]()
+
+        async def slow(*arguments: Any) -> Any:
+            found = await get(*arguments)
+            if not logins:
+                logins.append(asyncio.create_task(made.sessions.login(device, PROOF)))
+                await asyncio.sleep(0.1)
+            return found
+
+        made.node.ledger.get = slow  # type: ignore[method-assign]
+        await made.sessions.ended(device)
+        await logins[0]
+        assert made.is_open(device)
+        assert made.detector.watched
+
+    with_a_device(tmp_path, work)
+
+
+def test_a_session_goes_on_that_store_and_kernel_have_where_it_was(tmp_path: Path) -> None:
+    async def work(made: MemoryTunnel, device: Device) -> None:
+        session = await made.sessions.login(device, PROOF)
+        made.detector.watched.clear()
+        await made.sessions.reconcile()
+        assert made.is_open(device)
+        assert await made.node.ledger.get(SESSIONS, device.id) == session
+        assert [one.endpoint for one in made.detector.watched.values()] == [HOME]
 
     with_a_device(tmp_path, work)
 
