@@ -54,6 +54,12 @@ ROAMS: Final = Metric(
 DUMPS: Final = Metric(
     "wardgate_roaming_dumps", "counter", ("detector",), "Times that all peers were read for that."
 )
+MISSED: Final = Metric(
+    "wardgate_roaming_missed_packets",
+    "counter",
+    ("detector",),
+    "Packets that came while the kernel could not look where from.",
+)
 USERS: Final = Metric("wardgate_users", "gauge", (), "Users in the store.")
 DEVICES: Final = Metric("wardgate_devices", "gauge", (), "Devices in the store.")
 TOKENS: Final = Metric("wardgate_tokens", "gauge", (), "Enrolment tokens in the store.")
@@ -91,7 +97,7 @@ UNREAD: Final = Metric(
 
 METRICS: Final = (
     BUILD, ENFORCING, GENERATION, POLICY, RULES, PACKETS, BYTES, SESSIONS, PEERS, RECEIVED, SENT, ROAMS,
-    DUMPS, USERS, DEVICES, TOKENS, REVISION, LOGINS, ENROLMENTS, FAILURES, LAST_FAILURE, UNREAD,
+    DUMPS, MISSED, USERS, DEVICES, TOKENS, REVISION, LOGINS, ENROLMENTS, FAILURES, LAST_FAILURE, UNREAD,
 )  # fmt: skip
 """All of them, besides those of the process (`process_*`, see prometheus_client's ProcessCollector)."""
 

@@ -108,6 +108,7 @@ class _Momentary(Collector):
         if read.roams:
             yield _counter(catalogue.ROAMS, {(name,): one.roams for name, one in read.roams.items()})
             yield _counter(catalogue.DUMPS, {(name,): one.dumps for name, one in read.roams.items()})
+            yield _counter(catalogue.MISSED, {(name,): one.missed for name, one in read.roams.items()})
         if read.stored is not None:
             yield _gauge(catalogue.USERS, read.stored.users)
             yield _gauge(catalogue.DEVICES, read.stored.devices)

@@ -21,10 +21,12 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Roams:
-    """Of a detector, since the gateway started: sessions that ended by it, and dumps of all peers."""
+    """Of a detector, since the gateway started: sessions that ended by it, dumps of all peers, and packets
+    that it could not compare."""
 
     roams: int
     dumps: int
+    missed: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def metrics_of(gateway: Gateway) -> Metrics:
 
     def roams() -> Mapping[str, Roams]:
         status = gateway.detector.status()
-        return {status.detector: Roams(gateway.sessions.roams, status.dumps)}
+        return {status.detector: Roams(gateway.sessions.roams, status.dumps, status.missed_packets)}
 
     async def counted() -> Any:
         return await stored(gateway.ledger)

@@ -58,7 +58,7 @@ def whole() -> Supplies:
     return Supplies(
         gate=gate_status,
         network=lambda: Network(6, 1_234, 4_321),
-        roams=lambda: {"fentry": Roams(9, 0), "underlay": Roams(1, 2)},
+        roams=lambda: {"fentry": Roams(9, 0, 3), "underlay": Roams(1, 2, 0)},
         store=store,
     )
 
@@ -86,7 +86,9 @@ def test_what_is_read_is_told():
         ("wardgate_sessions", ("state", "authorised")): 2, ("wardgate_peers",): 6,
         ("wardgate_wireguard_received_bytes",): 1_234, ("wardgate_wireguard_sent_bytes",): 4_321,
         ("wardgate_roams_total", ("detector", "fentry")): 9,
-        ("wardgate_roaming_dumps_total", ("detector", "underlay")): 2, ("wardgate_users",): 5,
+        ("wardgate_roaming_dumps_total", ("detector", "underlay")): 2,
+        ("wardgate_roaming_missed_packets_total", ("detector", "fentry")): 3,
+        ("wardgate_users",): 5,
         ("wardgate_devices",): 6, ("wardgate_tokens",): 7, ("wardgate_store_revision",): 77,
         ("wardgate_policy_info", ("digest", "ab" * 32)): 1,
         ("wardgate_scrape_failed", ("part", "gate")): 0,
