@@ -47,8 +47,10 @@ class RingBuffer:
             self._epoll.register(number, select.EPOLLIN)
         except OSError as error:
             self._fd.close()
-            remedy = TOO_MANY_FILES if error.errno == errno.EMFILE else ""
-            raise WardgateError("map ring buffer", "", describe_errno(error.errno or 0), remedy) from error
+            cause = describe_errno(error.errno or 0)
+            if error.errno == errno.EMFILE:
+                raise WardgateError("map ring buffer", "", cause, TOO_MANY_FILES) from error
+            raise UnsupportedError("map ring buffer", "", cause) from error
         # memoryview items of 8 bytes are read and written as one aligned load or store.
         self._consumed = memoryview(self._consumer).cast("Q")
         self._produced = memoryview(self._data)[:8].cast("Q")
