@@ -174,12 +174,15 @@ class _Bed:
         self.speak_to(user, f"192.0.2.{4 * list(_USERS).index(user) + 1}", new_keys=True)
 
     def move_to_six(self, user: str, last: int) -> None:
-        """Give the client's cable this IPv6 address, and take the one before."""
+        """Give the client's cable this IPv6 address, and take those before.
+
+        IPv4's too: the gateway sends to there until it knows better, and whoever hears it answers there.
+        """
         with self.network.clients[user].enter(), IPRoute() as netlink:
             (index,) = netlink.link_lookup(ifname="cable")
-            for message in netlink.get_addr(index=index, family=socket.AF_INET6):
-                if (address := message.get("IFA_ADDRESS")).startswith("2001"):
-                    netlink.addr("del", index=index, address=address, prefixlen=64)
+            for message in netlink.get_addr(index=index):
+                if not (address := message.get("IFA_ADDRESS")).startswith("fe80"):
+                    netlink.addr("del", index=index, address=address, prefixlen=message["prefixlen"])
         with Links(self.network.clients[user]) as links:
             links.address("cable", f"2001:db8:c::{last:x}/64")
 
