@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from identities import Node, unseal
+from identities import ADMIN, Node, key, on_a_node, unseal
+from wardgate.gateway.challenges import Proof
 from wardgate.gateway.enforcement import Tunnel, Worker, World
 from wardgate.gateway.events import Bus
-from wardgate.gateway.records import Device
+from wardgate.gateway.records import SESSIONS, Device
 from wardgate.gateway.roaming import Watched
 from wardgate.gateway.sessions import Sessions
 from wardgate.gateway.sessions.endpoints import Endpoints
@@ -22,6 +24,8 @@ from wardgate.runtime.devices import DeviceSpec
 from wardgate.runtime.sessions import Session, SessionError, SessionState
 
 HOME = Endpoint(ip_address("192.0.2.7"), 5000)
+AWAY = Endpoint(ip_address("198.51.100.9"), 7000)
+PROOF = Proof("alice", "totp", 0)
 
 
 class MemoryGate:
@@ -106,8 +110,8 @@ class MemoryWireGuard:
             self.at[peer.public_key] = HOME
 
     def remove(self, keys: Iterable[PublicKey]) -> None:
-        for key in keys:
-            self.at.pop(key, None)
+        for gone in keys:
+            self.at.pop(gone, None)
 
     def reconcile(self, peers: Sequence[Peer]) -> None:
         self.add(peer for peer in peers if peer.public_key not in self.at)
@@ -174,3 +178,24 @@ class MemoryTunnel:
 
 
 __all__ = ["HOME", "MemoryTunnel"]
+
+
+def with_a_device(folder: Path, work: Callable[[MemoryTunnel, Device], Awaitable[None]]) -> None:
+    """Do `work` with a tunnel, and alice's device in it."""
+
+    async def run(node: Node) -> None:
+        device = await node.devices.add(ADMIN, "alice", "laptop", key(1))
+        made = MemoryTunnel(node)
+        try:
+            await made.follow()
+            await work(made, device)
+        finally:
+            made.worker.close()
+
+    on_a_node(folder, run)
+
+
+async def is_closed(made: MemoryTunnel, device: Device) -> bool:
+    """Whether there is no session anywhere, and nothing watches for one."""
+    stored = await made.node.ledger.get(SESSIONS, device.id)
+    return stored is None and not made.gate.granted and not made.detector.watched

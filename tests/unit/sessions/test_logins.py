@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_tunnel import HOME, MemoryTunnel
-from identities import ADMIN, Node, key, on_a_node
-from wardgate.gateway.challenges import Proof
+from gateway_tunnel import AWAY, HOME, PROOF, MemoryTunnel, is_closed, with_a_device
+from identities import ADMIN, key
 from wardgate.gateway.errors import RefusedError
 from wardgate.gateway.records import SESSIONS, Device
 from wardgate.gateway.roaming import Roamed
 from wardgate.gateway.store import StoreError
 from wardgate.gateway.wireguard import Endpoint, PublicKey
 from wardgate.runtime.errors import WardgateError
-
-PROOF = Proof("alice", "totp", 0)
-AWAY = Endpoint.parse("198.51.100.9:7000")
-
-
-def with_a_device(folder: Path, work: Callable[[MemoryTunnel, Device], Awaitable[None]]) -> None:
-    """Do `work` with a tunnel, and alice's device in it."""
-
-    async def run(node: Node) -> None:
-        device = await node.devices.add(ADMIN, "alice", "laptop", key(1))
-        made = MemoryTunnel(node)
-        try:
-            await made.follow()
-            await work(made, device)
-        finally:
-            made.worker.close()
-
-    on_a_node(folder, run)
-
-
-async def is_closed(made: MemoryTunnel, device: Device) -> bool:
-    """Whether there is no session anywhere, and nothing watches for one."""
-    stored = await made.node.ledger.get(SESSIONS, device.id)
-    return stored is None and not made.gate.granted and not made.detector.watched
 
 
 def test_a_login_is_in_store_and_kernel_and_watched(tmp_path: Path) -> None:

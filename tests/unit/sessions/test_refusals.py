@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from gateway_tunnel import MemoryTunnel
-from identities import ADMIN, Node, key, on_a_node
+from gateway_tunnel import AWAY, PROOF, MemoryTunnel, is_closed, with_a_device
+from identities import ADMIN, Node, key
 from wardgate.gateway.challenges import Proof
 from wardgate.gateway.errors import RefusedError
 from wardgate.gateway.ledger import Change
 from wardgate.gateway.records import SESSIONS, Device
-from wardgate.gateway.wireguard import Endpoint, PublicKey
-
-PROOF = Proof("alice", "totp", 0)
-AWAY = Endpoint(ip_address("198.51.100.9"), 5000)
-
-
-def with_a_device(folder: Path, work: Callable[[MemoryTunnel, Device], Awaitable[None]]) -> None:
-    """Do `work` with a tunnel, and alice's device in it."""
-
-    async def run(node: Node) -> None:
-        device = await node.devices.add(ADMIN, "alice", "laptop", key(1))
-        made = MemoryTunnel(node)
-        try:
-            await made.follow()
-            await work(made, device)
-        finally:
-            made.worker.close()
-
-    on_a_node(folder, run)
-
-
-async def is_closed(made: MemoryTunnel, device: Device) -> bool:
-    """Whether there is no session anywhere."""
-    stored = await made.node.ledger.get(SESSIONS, device.id)
-    return stored is None and not made.gate.granted and not made.detector.watched
-
+from wardgate.gateway.wireguard import PublicKey
 
 MEANWHILE: dict[str, Callable[[Node, Device], Awaitable[object]]] = {
     "locked user": lambda node, _: node.users.lock(ADMIN, "alice"),
