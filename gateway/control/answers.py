@@ -24,6 +24,7 @@ from wardgate.gateway.errors import (
 )
 from wardgate.gateway.store import StoreError
 from wardgate.runtime.errors import WardgateError
+from wardgate.runtime.pins import LockError
 
 _log = logging.getLogger("wardgate.gateway.control")
 
@@ -35,6 +36,7 @@ _KINDS: Final[Sequence[tuple[type[WardgateError], int, str]]] = (
     (PolicyRefusedError, 403, "policy"),
     (RefusedError, 403, "refused"),
     (BusyError, 503, "busy"),
+    (LockError, 503, "busy"),
     (CorruptError, 500, "corrupt"),
     (WardgateError, 500, "internal"),
 )

@@ -38,6 +38,7 @@ from wardgate.gateway.ledger import Change, Ledger
 from wardgate.gateway.metrics import Counters, Metrics, Supplies, stored
 from wardgate.gateway.records import Device, Policy, Token, User
 from wardgate.gateway.store import SqliteStore
+from wardgate.runtime.pins import LockError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}")
 NOW = 1_700_000_000
@@ -90,6 +91,8 @@ class FakeUsers:
             raise RuntimeError("the secret is s3cret")
         if name == "busy":
             raise BusyError("show user", name, "too much at once", "try again")
+        if name == "held":
+            raise LockError("lock gate", "wg0", "process 7 holds it", "wait until it is done")
         if name not in self.known:
             raise NotFoundError("show user", name, "there is no such user", "see wardgate gateway users list")
         return self.known[name]

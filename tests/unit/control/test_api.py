@@ -263,7 +263,8 @@ def test_status_and_metrics(serve):
 
 
 FAILURES = [
-    ("users/nobody", 404, "not-found"), ("users/busy", 503, "busy"), ("nothing", 404, "not-found"),
+    ("users/nobody", 404, "not-found"), ("users/busy", 503, "busy"), ("users/held", 503, "busy"),
+    ("nothing", 404, "not-found"),
     ("users/", 404, "not-found"), ("audit?after=-1", 400, "invalid"), ("audit?limit=1001", 400, "invalid"),
     ("audit?after=x", 400, "invalid"), ("policy?number=0", 400, "invalid"),
 ]  # fmt: skip
