@@ -46,9 +46,7 @@ class Factors:
         """Have a secret made."""
         visit = await self._visits.act(request)
         await self._refuse_setup(visit.device)
-        wait = self._tries.take(visit.device.id)
-        if wait:
-            return self._visits.too_many(wait)
+        self._visits.limit(self._tries, visit.device)
         name = visit.fields.get("method", "")
         if name not in {method.name for method in self._desk.challenges.methods}:
             raise InvalidError(
@@ -67,9 +65,7 @@ class Factors:
         they would be in memory for whoever comes next."""
         visit = await self._visits.act(request)
         await self._refuse_setup(visit.device)
-        wait = self._tries.take(visit.device.id)
-        if wait:
-            return self._visits.too_many(wait)
+        self._visits.limit(self._tries, visit.device)
         pending = visit.browser.setup
         if pending is None:
             return self._visits.onward(visit, "/setup", Notice("bad", "Begin again: this took too long."))
@@ -93,9 +89,7 @@ class Factors:
         visit = await self._visits.act(request)
         await self._refuse_renewal(visit)
         device = visit.device
-        wait = self._tries.take(device.id)
-        if wait:
-            return self._visits.too_many(wait)
+        self._visits.limit(self._tries, device)
         method = await self._forms.chosen(device, visit.fields.get("method", ""))
         code = page_of(method.name).tidy(visit.fields.get("code", ""))
         visit.browser.login = None

@@ -117,9 +117,7 @@ class _Portal:
         """Have a method pose its question; the page that asked for it shows it."""
         visit = await self._visits.act(request)
         device = visit.device
-        wait = self._logins.take(device.id)
-        if wait:
-            return self._visits.too_many(wait)
+        self._visits.limit(self._logins, device)
         method = await self._forms.chosen(device, visit.fields.get("method", ""))
         page = "/recovery" if visit.fields.get("next") == "/recovery" else "/login"
         visit.browser.login = None
@@ -147,9 +145,7 @@ class _Portal:
         """Check what the user answered; then the session begins, or goes on for longer."""
         visit = await self._visits.act(request)
         device = visit.device
-        wait = self._logins.take(device.id)
-        if wait:
-            return self._visits.too_many(wait)
+        self._visits.limit(self._logins, device)
         method = await self._forms.chosen(device, visit.fields.get("method", ""))
         code = page_of(method.name).tidy(visit.fields.get("code", ""))
         visit.browser.login = None

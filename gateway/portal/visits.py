@@ -57,10 +57,14 @@ class Visits:
         device = await self._desk.device_at(str(peer)) if peer is not None else None
         if device is None:
             raise Turned(self._pages.answer("unknown.html", 403))
-        wait = self._limiter.take(device.id)
+        self.limit(self._limiter, device)
+        return device, str(peer)
+
+    def limit(self, limiter: Limiter, device: Device) -> None:
+        """Count a try of the device's; Turned where there were too many."""
+        wait = limiter.take(device.id)
         if wait:
             raise Turned(self.too_many(wait))
-        return device, str(peer)
 
     async def look(self, request: Request) -> Visit:
         """A request that only reads. A browser without a good cookie is given one."""
