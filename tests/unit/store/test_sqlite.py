@@ -13,7 +13,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from store_conformance import StoreConformance, changes, put, soon
+from store_conformance import StoreConformance
+from store_opening import changes, put, soon
 from wardgate.gateway.store import (
     Batch,
     CompactedError,
